@@ -1,0 +1,39 @@
+# Two commands matter: `make demo` and `make test`. Both set up all they need in .venv first.
+
+# The first Python that runs, is new enough and can make a virtual environment; `make PYTHON=...` overrides.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test format clean
+
+demo: $(READY)  ## make two videos on the embedded sandbox, through a real MCP client
+	$(BIN)/aivideo-mcp demo
+
+test: $(READY)  ## the whole gate: format, lint, types, layers, tests with coverage, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/docs.py --check
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+format: $(READY)  ## rewrite code style and the generated blocks of the documents
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/python scripts/docs.py
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "aivideo-mcp needs Python 3.11 or newer with venv" \
+	  "(on Debian: apt install python3-venv). Name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up .venv with $(PYTHON) (once; about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(READY)
+
+clean:  ## remove what the other targets made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* aivideo-demo

@@ -1,0 +1,22 @@
+"""aivideo-mcp: an MCP server for AIVideoMaker that people can trust with paid video generation.
+
+The rooms, each importing only from those below it (enforced by import-linter):
+
+    cli, demo     commands and what they print
+    transports    stdio with signals, SSE, streamable HTTP
+    app           the table of tools becomes an MCP server; the one error boundary
+    sandbox       the embedded upstream: same contracts, own state machine, real MP4 clips
+    tools         the table of tools, in our own types
+    workflow      create -> wait -> fetch -> save
+    reporting     what a waiting caller is told
+    media         finished videos, saved inside one folder
+    watcher       when to ask how a task is doing
+    client        the seven upstream calls
+    settings      flags and environment become one frozen value
+    tasks         what is answered: states, tasks, the envelope
+    schemas       projections of the contracts: JSON Schemas, tables
+    contracts     the model whitelist: fields, values, wire form, price
+    errors        the tree of failures
+"""
+
+__version__ = "0.1.0"

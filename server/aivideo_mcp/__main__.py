@@ -1,0 +1,6 @@
+"""`python -m aivideo_mcp` is the console script by another name."""
+
+from aivideo_mcp.cli import main
+
+if __name__ == "__main__":
+    main()
