@@ -1,0 +1,16 @@
+"""The model whitelist: nine contracts, each declared once, and everything that follows from them.
+
+models      the nine classes and their union: the whitelist itself
+contract    what a declared field means; folds over one contract
+wire, price, rules, pictures    the words a declaration is made of
+vocabulary  what callers may write, brought into one vocabulary
+reading     arguments -> frozen request, or one clear error
+"""
+
+from aivideo_mcp.contracts.contract import Contract, Slot
+from aivideo_mcp.contracts.models import MODELS
+from aivideo_mcp.contracts.pictures import MAX_IMAGE_BYTES
+from aivideo_mcp.contracts.reading import read_request
+from aivideo_mcp.contracts.vocabulary import model_named, shown
+
+__all__ = ["MAX_IMAGE_BYTES", "MODELS", "Contract", "Slot", "model_named", "read_request", "shown"]

@@ -1,0 +1,53 @@
+"""Rules between the fields of one contract: which exclude each other, of which one is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Rule(Protocol):
+    """A rule over the names of the fields that were given."""
+
+    @property
+    def text(self) -> str:
+        """The rule in words."""
+        ...
+
+    def allows(self, given: AbstractSet[str]) -> bool:
+        """Whether a request with these fields keeps the rule."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusive:
+    """Fields of the one group and fields of the other are not taken together."""
+
+    one: tuple[str, ...]
+    other: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The rule in words."""
+        return f"{' and '.join(self.one)} cannot be combined with {', '.join(self.other)}"
+
+    def allows(self, given: AbstractSet[str]) -> bool:
+        """Whether at most one of the two groups is present."""
+        return not (given & set(self.one) and given & set(self.other))
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeastOne:
+    """At least one of these fields is needed; other inputs alone are not enough."""
+
+    of: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The rule in words."""
+        return f"at least one of {', '.join(self.of)} is needed"
+
+    def allows(self, given: AbstractSet[str]) -> bool:
+        """Whether one of them is present."""
+        return bool(given & set(self.of))
