@@ -1,0 +1,189 @@
+"""Flags and environment become one frozen `Settings`; nothing reads the environment after this.
+
+Each variable is declared once, as a field with its parser, default and meaning; the README's table and the
+error lines derive from it. `read_settings` is the only step that can fail.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from aivideo_mcp import __version__
+from aivideo_mcp.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """How one environment variable is read: parser, an example for errors, and what it means."""
+
+    name: str
+    parse: Callable[[str], Any]
+    example: str
+    meaning: str
+    default_text: str
+
+
+def _variable(name: str, parse: Callable[[str], Any], default: object, example: str, meaning: str, **other: Any) -> Any:  # noqa: ANN401 - stands where dataclasses.field does, which is typed so
+    text = other.pop("default_text", "unset" if default is None else str(default))
+    return field(default=default, metadata={"variable": Variable(name, parse, example, meaning, text)}, **other)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise ValueError(f"is not a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _base_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError("is not an http(s) URL")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("holds credentials, a query or a fragment")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError("is plain http to another machine, which would send the key unencrypted; use https")
+    return text.rstrip("/")
+
+
+def _header_text(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("holds characters that no HTTP header can carry")
+    return text
+
+
+def _folder(text: str) -> Path:
+    folder = Path(text).expanduser()
+    if not folder.is_absolute():
+        raise ValueError("is not an absolute path")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError("is not a folder")
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set, checked. Times in seconds unless the name says otherwise."""
+
+    api_key: str | None = _variable(
+        "AIVIDEO_API_KEY",
+        _header_text,
+        None,
+        "ak_...",
+        "Your API key. Without it the server starts and lists its tools, and every call that needs it answers"
+        " `AUTH_FAILED`. Never logged, echoed or written",
+        repr=False,
+    )
+    base_url: str = _variable(
+        "AIVIDEO_BASE_URL",
+        _base_url,
+        "https://aivideomaker.ai",
+        "https://aivideomaker.ai",
+        "The upstream; plain http only to a loopback address",
+    )
+    timeout_ms: int = _variable("AIVIDEO_TIMEOUT_MS", _whole(100, 600_000), 30_000, "30000", "One request")
+    max_retries: int = _variable("AIVIDEO_MAX_RETRIES", _whole(0, 10), 3, "3", "Further tries of idempotent reads")
+    output_dir: Path | None = _variable(
+        "AIVIDEO_OUTPUT_DIR",
+        _folder,
+        None,
+        "/home/me/Videos",
+        "Folder where `generate_video` saves finished videos; unset = not saved",
+    )
+    max_credits: int | None = _variable(
+        "AIVIDEO_MAX_CREDITS",
+        _whole(0, 1_000_000),
+        None,
+        "100",
+        "Spending cap for one generation: what is dearer is refused before it is sent",
+    )
+    daily_credits: int | None = _variable(
+        "AIVIDEO_DAILY_CREDITS",
+        _whole(0, 10_000_000),
+        None,
+        "500",
+        "Rolling 24-hour cap. Not enforced yet: while it is set, this version refuses to create anything",
+    )
+    confirm_above: int | None = _variable(
+        "AIVIDEO_CONFIRM_ABOVE",
+        _whole(0, 1_000_000),
+        None,
+        "50",
+        "Ask the user above this many credits. Not possible yet: while it is set, this version refuses to create"
+        " anything",
+    )
+    max_wait_s: int = _variable(
+        "AIVIDEO_MAX_WAIT_S", _whole(1, 86_400), 1200, "1200", "Longest single wait in `generate_video`"
+    )
+    user_agent: str = _variable(
+        "AIVIDEO_USER_AGENT",
+        _header_text,
+        f"aivideo-mcp/{__version__}",
+        "my-app/1.0",
+        "What we call ourselves upstream",
+        default_text="aivideo-mcp/<version>",
+    )
+    http_token: str | None = _variable(
+        "AIVIDEO_HTTP_TOKEN",
+        _header_text,
+        None,
+        "a long random text",
+        "Bearer token that the network transports ask for; required to bind beyond loopback",
+        repr=False,
+    )
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one request."""
+        return self.timeout_ms / 1000
+
+    @property
+    def local_upstream(self) -> bool:
+        """Whether the upstream is on this machine: a sandbox, most likely."""
+        return is_loopback(urlsplit(self.base_url).hostname or "")
+
+
+VARIABLES: Final[Mapping[str, Variable]] = {f.name: f.metadata["variable"] for f in fields(Settings)}
+
+
+def read_settings(environment: Mapping[str, str], **flags: Any) -> Settings:  # noqa: ANN401 - values of any field
+    """The settings that environment and flags amount to; a flag beats its variable, an empty variable is unset.
+
+    Raises:
+        ConfigurationError: One line that names the variable, its fault and an example, never a secret's value.
+    """
+    values: dict[str, Any] = {}
+    for name, variable in VARIABLES.items():
+        text = environment.get(variable.name, "").strip()
+        if not text:
+            continue
+        try:
+            values[name] = variable.parse(text)
+        except ValueError as fault:
+            raise ConfigurationError(f"{variable.name} {fault}. Example: {variable.name}={variable.example}") from None
+    return Settings(**values | flags)
+
+
+def process_settings(**flags: Any) -> Settings:  # noqa: ANN401 - values of any field
+    """The settings of this process: the one place where the environment is read."""
+    return read_settings(os.environ, **flags)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

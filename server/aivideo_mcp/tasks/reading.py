@@ -1,0 +1,86 @@
+"""Tolerant reading: what comes from outside, as the type that is wanted, or None.
+
+Upstream text is data. It is bounded, stripped of what cannot be seen, and quoted where it is shown; nothing here
+raises for what it finds, but for a task id that a caller made up.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from aivideo_mcp.errors import InvalidPayload
+
+MAX_QUOTED: Final = 300  # characters of upstream text that reach a caller
+MAX_URL: Final = 4096
+MAX_ID: Final = 200
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # Unicode categories nobody can read
+_TASK_ID: Final = re.compile(rf"[^\x00-\x20\x7f-\U0010ffff/\\?#%]{{1,{MAX_ID}}}")
+
+
+def check_task_id(value: object) -> str:
+    """A task id as a caller may give it: opaque, but one visible path segment.
+
+    Raises:
+        InvalidPayload: When it cannot be an id that the upstream issued.
+    """
+    if value is None:
+        raise InvalidPayload("taskId is missing; use the id that the call which created the task returned")
+    if not isinstance(value, str) or not _TASK_ID.fullmatch(value) or ".." in value:
+        raise InvalidPayload(
+            f"taskId is not a task id: use the string from the call that created the task, 1 to {MAX_ID} letters, "
+            "digits and signs other than / \\ ? # % and spaces"
+        )
+    return value
+
+
+def quoted(text: object, limit: int = MAX_QUOTED) -> str | None:
+    """Upstream text as data: one line, bounded, without control or direction characters; None if it is no text."""
+    if not isinstance(text, str):
+        return None
+    visible = "".join(" " if unicodedata.category(c) in _INVISIBLE else c for c in text[: limit * 4])
+    line = " ".join(visible.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def read_reason(error: object) -> str | None:
+    """The text of an `error`, which is a string or an object with a text somewhere in it."""
+    if isinstance(error, Mapping):
+        return next(filter(None, (quoted(error.get(k)) for k in ("message", "msg", "error", "code"))), None)
+    return quoted(error) or None
+
+
+def read_url(value: object) -> str | None:
+    """An absolute http(s) URL."""
+    if not (isinstance(value, str) and len(value) <= MAX_URL and value.isprintable() and " " not in value):
+        return None
+    try:
+        parts = urlsplit(value)
+        return value if parts.scheme in ("http", "https") and parts.hostname else None
+    except ValueError:
+        return None
+
+
+def read_count(value: object) -> int | None:
+    """A whole number that is not negative."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def read_time(value: object) -> datetime | None:
+    """A time with a zone, from ISO 8601; UTC where no zone is given."""
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def written(time: datetime | None) -> str | None:
+    """A time as every answer writes it: ISO 8601, UTC, whole seconds."""
+    return None if time is None else time.isoformat(timespec="seconds").replace("+00:00", "Z")
