@@ -1,0 +1,163 @@
+"""One exchange with the upstream over HTTP: bounded in time and size, and repeated where that is safe.
+
+The only module that imports httpx (and tenacity, which does the repeating); `upstream` imports it in a worker
+thread at the first call, so that neither costs anything at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+import anyio
+import httpx
+import tenacity
+
+from aivideo_mcp.errors import (
+    AivideoError,
+    BrokenAnswer,
+    DownloadFailed,
+    NetworkError,
+    NotSent,
+    RateLimited,
+    Redirected,
+    UnknownError,
+)
+from aivideo_mcp.settings import Settings
+
+T = TypeVar("T")
+
+MAX_ANSWER: Final = 64 * 1024 * 1024  # bytes; a task may echo four 10 MB pictures in its input
+PATIENCE: Final = 10.0  # seconds of Retry-After that a direct call sits out; beyond it the caller is told
+_LAST_START: Final = 25.0  # seconds after which no further try starts: most clients give up at 60
+_UPLOAD_RATE: Final = 128 * 1024  # bytes a second that a slow line still manages
+_CONNECT_SHARE: Final = 0.8  # of the time-out, so that "could not connect" is known before "no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: status line, headers with lower-case names, the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def without(self, secret: str) -> Reply:
+        """The same reply with the secret struck out, should the upstream have echoed it."""
+        return replace(self, body=self.body.replace(secret.encode(), b"[key]"))
+
+
+class Exchange:
+    """The connection pool. The key is a header of single requests to the base URL, never of the pool.
+
+    Args:
+        settings: Base URL, time-out, retries, user agent.
+        transport: Stands in for the network in tests.
+    """
+
+    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._settings = settings
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(settings.timeout, connect=settings.timeout * _CONNECT_SHARE),
+            headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
+            follow_redirects=False,
+            trust_env=not settings.local_upstream,  # a proxy is for the internet, not for a sandbox on this machine
+        )
+
+    async def send(self, method: str, path: str, headers: Mapping[str, str], content: bytes | None = None) -> Reply:
+        """One request to the base URL's origin, one reply, inside the time-out (longer for large uploads).
+
+        Raises:
+            NotSent: No connection could be made.
+            NetworkError: It was sent, or may have been, and no whole reply came.
+            BrokenAnswer: The reply is compressed against our wish or larger than MAX_ANSWER.
+        """
+        deadline = self._settings.timeout + len(content or b"") / _UPLOAD_RATE
+        request = self._http.build_request(
+            method, self._settings.base_url + path, headers=dict(headers), content=content
+        )
+        try:
+            with anyio.fail_after(deadline):
+                response = await self._http.send(request, stream=True)
+                try:
+                    body = await _bounded(response)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise NetworkError(f"The upstream gave no complete answer within {deadline:.0f} s.") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as fault:
+            raise NotSent(f"The upstream could not be reached: {_named(fault)}. Nothing was sent.") from None
+        except httpx.HTTPError as fault:
+            raise NetworkError(f"The connection broke before the answer was complete ({_named(fault)}).") from None
+        return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+
+    async def repeat(self, attempt: Callable[[], Awaitable[T]], tries: int) -> T:
+        """Make an attempt up to `tries` times: capped, jittered exponential pauses; Retry-After where one came.
+
+        Only for what may be repeated. Transport faults, 5xx, broken answers and short rate limits are tried
+        again; all else, and the last failure, is raised as it is.
+        """
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(tries) | tenacity.stop_before_delay(_LAST_START),
+            wait=_pause,
+            retry=tenacity.retry_if_exception(_may_pass),
+            sleep=anyio.sleep,
+            reraise=True,
+        )
+        async for trying in retrying:
+            with trying:
+                return await attempt()
+        raise AssertionError("tenacity ends with a result or an exception")
+
+    @asynccontextmanager
+    async def download(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes behind a public URL, in chunks; without the key, without redirects.
+
+        Raises:
+            DownloadFailed: When the host does not answer 200 or breaks off.
+        """
+        try:
+            async with self._http.stream("GET", url) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise DownloadFailed(f"The file host answered {response.status_code}.")
+                yield response.aiter_bytes()
+        except httpx.HTTPError as fault:
+            raise DownloadFailed(f"The download broke off ({_named(fault)}).") from None
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        await self._http.aclose()
+
+
+async def _bounded(response: httpx.Response) -> bytes:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise BrokenAnswer("The upstream compressed its answer although it was asked not to.")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise BrokenAnswer(f"The upstream's answer is larger than {MAX_ANSWER // 2**20} MiB.")
+    return bytes(body)
+
+
+def _may_pass(fault: BaseException) -> bool:
+    if isinstance(fault, RateLimited):
+        return fault.retry_after is None or fault.retry_after <= PATIENCE
+    return isinstance(fault, NetworkError | UnknownError) and not isinstance(fault, Redirected)
+
+
+_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=8)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    fault = state.outcome.exception() if state.outcome else None
+    asked = fault.retry_after if isinstance(fault, AivideoError) else None
+    return max(asked or 0.0, _backoff(state))
+
+
+def _named(fault: Exception) -> str:
+    """A transport fault in words; its text is the operating system's and holds no header."""
+    return f"{type(fault).__name__}{': ' if str(fault) else ''}{str(fault)[:200]}"

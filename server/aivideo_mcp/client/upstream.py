@@ -1,0 +1,229 @@
+"""The seven calls of AIVideoMaker's API, and which of them may be repeated.
+
+account, quote, tasks, task and status change nothing and are repeated until they succeed or the tries are spent.
+create and cancel are sent once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
+
+import anyio
+import anyio.to_thread
+
+from aivideo_mcp.contracts import Contract
+from aivideo_mcp.errors import (
+    AuthFailed,
+    BrokenAnswer,
+    NetworkError,
+    NotSent,
+    Redirected,
+    SubmissionUncertain,
+)
+from aivideo_mcp.settings import Settings
+from aivideo_mcp.tasks import Account, Quote, Sighting, Status, Submission, Task, quoted
+
+if TYPE_CHECKING:  # httpx comes with these two; it is imported at the first call, in a thread
+    import httpx
+
+    from aivideo_mcp.client.exchange import Exchange
+
+T = TypeVar("T")
+
+_LARGE: Final = 256 * 1024  # bytes of JSON from which on it is written and read in a thread
+_SANDBOX_HEADER: Final = "aivideo-sandbox"
+_REPLAYED: Final = "minimax"  # the one model whose create declares the Idempotency-Key
+
+
+class Upstream:
+    """The upstream as an object; create it once, `aclose` it at the end.
+
+    Args:
+        settings: Key, base URL, time-out, retries.
+        transport: Stands in for the network in tests.
+        now: Wall clock, UTC.
+
+    Every call raises AuthFailed without a key, and the AivideoError that a failed answer means.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._now = now
+        self._opening = anyio.Lock()
+        self._exchange: Exchange | None = None
+        self.sandbox_speed: float | None = None
+        """How much faster than real time the upstream runs, once it has said that it is a sandbox."""
+
+    async def account(self) -> Account:
+        """Balance and models served. Free."""
+        return Account.read(await self._read("GET", "/account"))
+
+    async def quote(self, request: Contract) -> Quote:
+        """The upstream's own price of a request. Free.
+
+        Raises:
+            BrokenAnswer: When the answer names no price.
+        """
+        body = await self._read("POST", f"/quote/{_segment(request.model)}", await _encoded(request))
+        return _present(Quote.read(body, request.model), "price")
+
+    async def create(self, request: Contract, idempotency_key: str, max_credits: int | None = None) -> Submission:
+        """Create a task. Charges at once; sent exactly once.
+
+        Raises:
+            NotSent: The request never left.
+            SubmissionUncertain: It left, and no answer tells whether it was taken.
+        """
+        headers = {"Idempotency-Key": idempotency_key}
+        if max_credits is not None:
+            headers["X-Max-Credits"] = str(max_credits)
+        path, content = f"/generate/{_segment(request.model)}", await _encoded(request)
+        exchange = await self._connected()
+        try:
+            body = await self._once(exchange, "POST", path, content, headers)
+            return _present(Submission.read(body, request.model, idempotency_key), "task id")
+        except NotSent:
+            raise
+        except (NetworkError, BrokenAnswer, Redirected) as lost:
+            raise _uncertain(request.model, idempotency_key, lost.message) from None
+
+    async def tasks(self) -> list[Task]:
+        """This key's tasks, newest first; entries that are no tasks are left out."""
+        listed = (await self._read("GET", "/tasks")).get("tasks")
+        entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        return [task for task in map(Task.read, entries) if task]
+
+    async def task(self, task_id: str, *, tries: int | None = None) -> Task:
+        """One task with its output.
+
+        Raises:
+            BrokenAnswer: When the answer is no task, or another one.
+        """
+        body = await self._read("GET", f"/tasks/{_segment(task_id)}", tries=tries)
+        task = _present(Task.read(body), "task")
+        if task.id != task_id:
+            raise BrokenAnswer("The upstream answered with another task than the one that was asked for.")
+        return task
+
+    async def status(self, task_id: str, *, tries: int | None = None) -> Sighting:
+        """One task's state, and nothing else."""
+        body = await self._read("GET", f"/tasks/{_segment(task_id)}/status", tries=tries, state_alone=True)
+        return Sighting(id=task_id, status=_present(quoted(body.get("status"), 40), "status"))
+
+    async def cancel(self, task_id: str) -> Status:
+        """Ask for a cancel, once; the state that the answer names (CANCEL when it worked)."""
+        exchange = await self._connected()
+        body = await self._once(exchange, "PUT", f"/tasks/{_segment(task_id)}/cancel")
+        return Status.read(body.get("status"))
+
+    async def exchange(self) -> Exchange:
+        """The connection pool, for downloads, which need no key."""
+        if self._exchange is None:
+            async with self._opening:
+                if self._exchange is None:
+                    self._exchange = await anyio.to_thread.run_sync(self._open)
+        return self._exchange
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        if self._exchange is not None:
+            await self._exchange.aclose()
+
+    def _open(self) -> Exchange:
+        from aivideo_mcp.client.exchange import Exchange  # noqa: PLC0415 - brings httpx, 0.1 s
+
+        return Exchange(self._settings, self._transport)
+
+    async def _connected(self) -> Exchange:
+        if self._settings.api_key is None:
+            raise AuthFailed("No API key is set, so nothing was sent.")
+        return await self.exchange()
+
+    async def _read(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        *,
+        tries: int | None = None,
+        state_alone: bool = False,
+    ) -> dict[str, Any]:
+        """A call that changes nothing, repeated as the settings say or up to `tries` times."""
+        exchange = await self._connected()
+        return await exchange.repeat(
+            lambda: self._once(exchange, method, path, content, state_alone=state_alone),
+            tries if tries is not None else self._settings.max_retries + 1,
+        )
+
+    async def _once(
+        self,
+        exchange: Exchange,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        state_alone: bool = False,
+    ) -> dict[str, Any]:
+        from aivideo_mcp.client.judging import judge  # noqa: PLC0415 - loaded with the exchange by now
+
+        assert self._settings.api_key is not None
+        sent = {"key": self._settings.api_key, "Accept": "application/json", **(headers or {})}
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        reply = await exchange.send(method, "/api/v1" + path, sent, content)
+        self._notice_sandbox(reply.headers.get(_SANDBOX_HEADER))
+        reply = reply.without(self._settings.api_key)
+        if len(reply.body) > _LARGE:
+            return await anyio.to_thread.run_sync(lambda: judge(reply, now=self._now(), state_alone=state_alone))
+        return judge(reply, now=self._now(), state_alone=state_alone)
+
+    def _notice_sandbox(self, header: str | None) -> None:
+        if header is not None and self._settings.local_upstream:
+            try:
+                self.sandbox_speed = max(float(header.removeprefix("speed=")), 0.001)
+            except ValueError:
+                self.sandbox_speed = 1.0
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")
+
+
+async def _encoded(request: Contract) -> bytes:
+    """The request's wire body as JSON; large ones, which hold pictures, in a thread."""
+    wire = request.wire()
+    if sum(len(str(value)) for value in wire.values()) < _LARGE:
+        return json.dumps(wire).encode()
+    return await anyio.to_thread.run_sync(lambda: json.dumps(wire).encode())
+
+
+def _present(value: T | None, what: str) -> T:
+    if value is None:
+        raise BrokenAnswer(f"The upstream's answer holds no {what}.")
+    return value
+
+
+def _uncertain(model: str, key: str, why: str) -> SubmissionUncertain:
+    again = (
+        f'Repeat the same call with idempotencyKey "{key}": {model} then returns the original task, if there is one, '
+        "instead of charging again."
+        if model == _REPLAYED
+        else "Look at the account's tasks before creating it again; a second create could be a second charge."
+    )
+    return SubmissionUncertain(
+        f"The create was sent, but its answer was lost: {why} The task may exist and may have been charged"
+        f' (idempotency key "{key}").',
+        next_steps=(again, "Do not simply call again without that: it could pay twice."),
+    )
