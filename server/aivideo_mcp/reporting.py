@@ -1,0 +1,74 @@
+"""What a waiting caller is told: each change at once, and something every ten seconds in any case."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+
+from aivideo_mcp.client import Upstream
+from aivideo_mcp.contracts import MODELS
+from aivideo_mcp.tasks import Task
+from aivideo_mcp.watcher import News
+
+HEARTBEAT: Final = 10.0  # seconds between two messages at most
+
+Tell = Callable[[str], Awaitable[None]]
+
+
+class Report:
+    """Keeps the caller informed about one task."""
+
+    def __init__(self, task: Task, tell: Tell, upstream: Upstream) -> None:
+        self.status: str = task.status
+        self._task = task
+        self._tell = tell
+        self._upstream = upstream
+        self._weather: str | None = None
+        self._told_at = anyio.current_time()
+        age = _seconds_since(task.created_at)
+        self._started = self._told_at - age
+
+    async def notice(self, news: News) -> None:
+        """Take what the watcher saw; a change is told at once."""
+        changed = news.status not in (None, self.status) or (news.weather is None) != (self._weather is None)
+        self.status = news.status or self.status
+        self._weather = news.weather
+        if changed:
+            await self._say()
+
+    async def beat(self) -> None:
+        """Say something every HEARTBEAT seconds, for as long as nothing else is said."""
+        while True:
+            quiet = anyio.current_time() - self._told_at
+            if quiet >= HEARTBEAT:
+                await self._say()
+            else:
+                await anyio.sleep(HEARTBEAT - quiet)
+
+    async def _say(self) -> None:
+        self._told_at = anyio.current_time()
+        contract = MODELS.get(self._task.model or "")
+        usual = contract.usual if contract else None
+        parts = [f"{self.status}: {_spoken(self._told_at - self._started)} so far"]
+        if contract and usual:
+            parts.append(f"{self._task.model} usually takes {usual[0]:g} to {usual[1]:g} min")
+        if self._upstream.sandbox_speed:
+            parts.append(f"sandbox, {self._upstream.sandbox_speed:g} times faster")
+        if self._weather:
+            parts.append(f"the last look failed and is repeated ({self._weather})")
+        parts.append(f"task {self._task.id}")
+        await self._tell("; ".join(parts))
+
+
+def _seconds_since(time: str | None) -> float:
+    if time is None:
+        return 0.0
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())
+
+
+def _spoken(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
