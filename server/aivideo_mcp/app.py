@@ -1,0 +1,105 @@
+"""The table of tools becomes an MCP server: registration, arguments as they came, progress, results."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.tools import Tool as McpTool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import ConfigDict
+
+from aivideo_mcp import __version__
+from aivideo_mcp.reporting import Tell
+from aivideo_mcp.schemas import answer_schema
+from aivideo_mcp.tasks import Envelope
+from aivideo_mcp.tools import TOOLS, Call, Tool
+from aivideo_mcp.workflow import Workflow
+
+logger = logging.getLogger(__name__)
+
+INSTRUCTIONS = """\
+Makes videos with AIVideoMaker; each video costs credits, charged when it is created.
+One video: generate_video. It takes minutes; if it answers PROGRESS, call it again with only the taskId it gave.
+Several at once: create_generation for each, then generate_video with each taskId.
+Never repeat a create because an answer was slow or lost: that pays twice. Tell the user the price first (list_models).
+"""
+SANDBOX_NOTE = "THIS IS A SANDBOX: no real video is made and no real credits are spent; files are sample clips.\n"
+
+
+class _Raw(ArgModelBase):
+    """A call's arguments exactly as they came: our contracts check them, unknown ones included."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def model_dump_one_level(self) -> dict[str, Any]:
+        return {"arguments": dict(self.model_extra or {})}
+
+
+def build_server(workflow: Workflow, *, sandbox: bool = False) -> MCPServer:
+    """An MCP server over an open workflow.
+
+    Args:
+        workflow: What does the work; must stay open as long as the server runs.
+        sandbox: Whether the upstream is the embedded sandbox, which the server then says of itself.
+    """
+    return MCPServer(
+        "aivideo-mcp",
+        title="AIVideoMaker (sandbox)" if sandbox else "AIVideoMaker",
+        version=__version__,
+        instructions=(SANDBOX_NOTE if sandbox else "") + INSTRUCTIONS,
+        tools=[_registered(tool, workflow) for tool in TOOLS],
+        log_level="WARNING",
+    )
+
+
+def _registered(tool: Tool, workflow: Workflow) -> McpTool:
+    async def run(arguments: Mapping[str, Any], ctx: Context) -> CallToolResult:
+        seen = "progress_token" in (ctx.request_context.meta or {})
+        return _result(await tool.call(workflow, Call(arguments, _teller(ctx), seen=seen)))
+
+    return McpTool(
+        fn=run,
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        parameters=tool.input_schema(),
+        fn_metadata=FuncMetadata(arg_model=_Raw, output_schema=answer_schema(Envelope, tool.answer)),
+        is_async=True,
+        context_kwarg="ctx",
+        annotations=ToolAnnotations(
+            title=tool.title,
+            read_only_hint=tool.hints.read_only,
+            destructive_hint=tool.hints.destructive,
+            idempotent_hint=tool.hints.idempotent,
+            open_world_hint=tool.hints.open_world,
+        ),
+    )
+
+
+def _teller(ctx: Context) -> Tell:
+    """Progress notifications for one call: strictly increasing seconds, no invented total."""
+    started = anyio.current_time()
+    last = 0.0
+
+    async def tell(message: str) -> None:
+        nonlocal last
+        last = max(round(anyio.current_time() - started, 3), last + 0.001)
+        try:
+            await ctx.report_progress(last, None, message)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):  # the client is gone; the task is not
+            logger.info("progress could not be delivered")
+
+    return tell
+
+
+def _result(envelope: Envelope) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(type="text", text=envelope.text)],
+        structured_content=envelope.model_dump(mode="json", by_alias=True),
+        is_error=not envelope.ok,
+    )

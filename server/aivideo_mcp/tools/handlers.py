@@ -1,0 +1,159 @@
+"""What each tool does: arguments in, one envelope out.
+
+Handlers raise what goes wrong and catch nothing; arguments arrive as the caller wrote them and are checked here,
+so that every fault is one clear error and nothing is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio.to_thread
+
+from aivideo_mcp.contracts import MODELS, Contract, model_named, read_request
+from aivideo_mcp.errors import AivideoError, GenerationFailed, InvalidPayload, TaskCancelled, UnknownError
+from aivideo_mcp.reporting import Tell
+from aivideo_mcp.schemas import describe_model
+from aivideo_mcp.tasks import Catalogue, Envelope, Model, Status, Task, check_task_id
+from aivideo_mcp.tools.arguments import alone, read_terms, split
+from aivideo_mcp.workflow import Waited, Workflow
+
+_LARGE: Final = 64 * 1024  # characters from which on arguments are checked in a thread: they hold pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a tool: what the caller wrote, and how it can be kept informed.
+
+    Attributes:
+        arguments: As they came, unchecked.
+        tell: Takes a progress message.
+        seen: Whether the caller can see progress.
+    """
+
+    arguments: Mapping[str, Any]
+    tell: Tell
+    seen: bool
+
+
+async def create(workflow: Workflow, call: Call) -> Envelope:
+    """Start a generation; return its task id at once."""
+    options, fields = split(call.arguments, "maxCredits", "idempotencyKey")
+    terms = read_terms(options)
+    made = await workflow.create(await _request(fields), terms)
+    return Envelope(
+        ok=True,
+        status=Status.read(made.status),
+        task_id=made.id,
+        data=made,
+        next_steps=(
+            f'Call generate_video with taskId "{made.id}" to wait for the video, or get_status now and then.',
+            "Keep the task id; do not create it again, that is a second charge.",
+        ),
+    )
+
+
+async def generate(workflow: Workflow, call: Call) -> Envelope:
+    """Create and wait, or go on waiting for `taskId` alone."""
+    options, fields = split(call.arguments, "maxCredits", "idempotencyKey", "maxWaitSeconds", "taskId")
+    terms = read_terms(options, longest=workflow.settings.max_wait_s)
+    if "taskId" in options:
+        if others := sorted({*fields, *options} - {"taskId", "maxWaitSeconds"}):
+            raise InvalidPayload(f"taskId stands alone: it cannot be combined with {', '.join(others)[:200]}")
+        task_id = check_task_id(options["taskId"])
+        return _outcome(await workflow.resume(task_id, terms, call.tell, seen=call.seen))
+    request = await _request(fields)
+    return _outcome(await workflow.generate(request, terms, call.tell, seen=call.seen))
+
+
+async def status(workflow: Workflow, call: Call) -> Envelope:
+    """Look at a task's state."""
+    seen = await workflow.upstream.status(check_task_id(alone(call.arguments, "taskId")))
+    return Envelope(
+        ok=True, status=Status.read(seen.status), task_id=seen.id, data=seen, next_steps=_after(seen.status, seen.id)
+    )
+
+
+async def task(workflow: Workflow, call: Call) -> Envelope:
+    """Fetch all that is known of a task."""
+    task = await workflow.upstream.task(check_task_id(alone(call.arguments, "taskId")))
+    return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=_after(task.status, task.id))
+
+
+async def cancel(workflow: Workflow, call: Call) -> Envelope:
+    """Cancel a task that has not started."""
+    gone = await workflow.cancel(check_task_id(alone(call.arguments, "taskId")))
+    steps = ("Credits of a cancelled task are refunded in full; get_task shows creditsRefunded.",)
+    return Envelope(ok=True, status=Status.CANCEL, task_id=gone.id, data=gone, next_steps=steps)
+
+
+async def models(workflow: Workflow, call: Call) -> Envelope:
+    """Tell the whitelist, with what the account serves."""
+    model = alone(call.arguments, "model")
+    chosen = list(MODELS.values()) if model is None else [model_named(model)]
+    account = await workflow.account()
+    served = account.supported_models if account else None
+    models = tuple(
+        Model.model_validate({**describe_model(kind), "served": None if served is None else kind.name() in served})
+        for kind in chosen
+    )
+    steps = ("Prices are estimates: the upstream's charge is what counts.",)
+    return Envelope(ok=True, data=Catalogue(models=models), next_steps=steps)
+
+
+async def _request(fields: Mapping[str, Any]) -> Contract:
+    if _weight(fields) < _LARGE:
+        return read_request(fields)
+    return await anyio.to_thread.run_sync(read_request, fields)
+
+
+def _weight(value: object) -> int:
+    """Characters in all the strings of a value."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_weight, value.values()))
+    return sum(map(_weight, value)) if isinstance(value, list) else 0
+
+
+def _outcome(waited: Waited) -> Envelope:
+    """The envelope of a wait, however it ended."""
+    task = waited.task
+    if task.state is Status.FAILED:
+        return _ended_badly(GenerationFailed(f"The generation failed; {task.reason}.", task_id=task.id), task)
+    if task.state is Status.CANCEL:
+        return _ended_badly(TaskCancelled("The task was cancelled.", task_id=task.id), task)
+    steps: tuple[str, ...]
+    if task.state is not Status.COMPLETED:
+        steps = (
+            f'It is still running and paid for. Call generate_video with taskId "{task.id}" to go on waiting.',
+            "Do not create it again: that is a second charge.",
+        )
+        status = task.state if task.state is Status.UNKNOWN else Status.PROGRESS
+        return Envelope(ok=True, status=status, task_id=task.id, data=task, next_steps=steps)
+    if task.video_url is None:
+        lost = UnknownError("The task is finished, but the upstream names no file.", task_id=task.id)
+        return _ended_badly(lost, task)
+    steps = _after(task.status, task.id)
+    if waited.unsaved:
+        steps = (f"The video could not be saved: {waited.unsaved} Download it from videoUrl.", *steps)
+    return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=steps)
+
+
+def _ended_badly(failure: AivideoError, task: Task) -> Envelope:
+    return Envelope.failure(failure, status=task.state, data=task)
+
+
+def _after(status: str, task_id: str) -> tuple[str, ...]:
+    """What makes sense for a task in this state."""
+    match Status.read(status):
+        case Status.COMPLETED:
+            return ("Give the user videoUrl (get_task has it); the upstream deletes the file after 24 hours.",)
+        case Status.FAILED | Status.CANCEL:
+            return ("get_task shows the reason and creditsRefunded.",)
+        case Status.SUBMITTED | Status.PROGRESS:
+            return (f'Call generate_video with taskId "{task_id}" to wait for it.',)
+        case _:
+            return (f'The upstream reports a state that is not documented: "{status}". Look again later.',)

@@ -1,0 +1,163 @@
+"""The table of tools, in our own types: one row is all there is to say about a tool.
+
+Registration, snapshots, the README and the checks over all tools are folds over `TOOLS`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aivideo_mcp.contracts import MODELS
+from aivideo_mcp.errors import AivideoError, UnknownError
+from aivideo_mcp.schemas import Schema, generation_properties
+from aivideo_mcp.tasks import Answer, Catalogue, Envelope, Sighting, Submission, Task
+from aivideo_mcp.tools import handlers
+from aivideo_mcp.tools.handlers import Call
+from aivideo_mcp.workflow import Workflow
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """The four annotations of MCP, in the protocol's words."""
+
+    read_only: bool
+    destructive: bool
+    idempotent: bool
+    open_world: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One row of the table."""
+
+    name: str
+    title: str
+    description: str
+    hints: Hints
+    properties: Callable[[], Schema]
+    required: tuple[str, ...]
+    answer: type[Answer]
+    handle: Callable[[Workflow, Call], Awaitable[Envelope]]
+
+    async def call(self, workflow: Workflow, call: Call) -> Envelope:
+        """The envelope of one call, whatever happens: the one boundary where errors end."""
+        try:
+            return await self.handle(workflow, call)
+        except AivideoError as failure:
+            return Envelope.failure(failure)
+        except Exception:
+            logger.exception("tool %s broke", self.name)
+            return Envelope.failure(UnknownError("This server made a mistake; its log on stderr has the details."))
+
+    def input_schema(self) -> Schema:
+        """What is advertised: one flat object."""
+        return {
+            "type": "object",
+            "properties": self.properties(),
+            **({"required": list(self.required)} if self.required else {}),
+            "additionalProperties": False,
+        }
+
+
+_TASK_ID: Final[Schema] = {"taskId": {"type": "string"}}
+_SPENDING: Final[Schema] = {"maxCredits": {"type": "integer", "minimum": 0}, "idempotencyKey": {"type": "string"}}
+
+
+def _generation() -> Schema:
+    return {
+        **generation_properties(describe=True),
+        "maxCredits": {**_SPENDING["maxCredits"], "description": "Refuse if dearer."},
+        "idempotencyKey": {"type": "string", "description": "8 to 128 characters; the same key never pays twice."},
+        "maxWaitSeconds": {"type": "number", "minimum": 0},
+        "taskId": {"type": "string", "description": "Alone: go on waiting for this task."},
+    }
+
+
+TOOLS: Final[tuple[Tool, ...]] = (
+    Tool(
+        name="generate_video",
+        title="Generate a video",
+        description=(
+            "Create a video and wait for it: charges credits at once, then reports progress and returns videoUrl. "
+            "Takes minutes. If the wait ends first, status is PROGRESS: call again with only taskId, never with the "
+            "same prompt, which pays again. Use create_generation to start without waiting. Fields marked ! are "
+            "required by that model."
+        ),
+        hints=Hints(read_only=False, destructive=False, idempotent=False),
+        properties=_generation,
+        required=(),
+        answer=Task,
+        handle=handlers.generate,
+    ),
+    Tool(
+        name="create_generation",
+        title="Start a generation",
+        description=(
+            "Start a video and return its taskId without waiting. Charges credits at once, and each call is a new "
+            "charge unless idempotencyKey repeats. Fields as in generate_video, which is the simpler way to one video; "
+            "use this one to start several."
+        ),
+        hints=Hints(read_only=False, destructive=False, idempotent=False),
+        properties=lambda: generation_properties(describe=False) | _SPENDING,
+        required=("model",),
+        answer=Submission,
+        handle=handlers.create,
+    ),
+    Tool(
+        name="get_status",
+        title="Check a task's state",
+        description=(
+            "Look once at a task's state, free: SUBMITTED, PROGRESS, COMPLETED, FAILED or CANCEL. There is no "
+            "percentage. Use get_task for the video or the failure's reason, generate_video with taskId to wait."
+        ),
+        hints=Hints(read_only=True, destructive=False, idempotent=True),
+        properties=lambda: _TASK_ID,
+        required=("taskId",),
+        answer=Sighting,
+        handle=handlers.status,
+    ),
+    Tool(
+        name="get_task",
+        title="Get a task's result",
+        description=(
+            "Fetch all that is known of a task, free: state, videoUrl, expiresAt, credits charged and refunded, the "
+            "reason if it failed. The video's address works for 24 hours after completion."
+        ),
+        hints=Hints(read_only=True, destructive=False, idempotent=True),
+        properties=lambda: _TASK_ID,
+        required=("taskId",),
+        answer=Task,
+        handle=handlers.task,
+    ),
+    Tool(
+        name="cancel_task",
+        title="Cancel a task",
+        description=(
+            "Cancel a task for good and get its credits back. Works only while it is SUBMITTED, usually the first "
+            "seconds; later it answers NOT_CANCELLABLE and the task runs on."
+        ),
+        hints=Hints(read_only=False, destructive=True, idempotent=True),
+        properties=lambda: _TASK_ID,
+        required=("taskId",),
+        answer=Sighting,
+        handle=handlers.cancel,
+    ),
+    Tool(
+        name="list_models",
+        title="List models and prices",
+        description=(
+            "List the video models, free: exact fields and values, price, usual minutes, whether this account is "
+            "served. Call it before choosing a model or when fields are refused; model narrows it to one."
+        ),
+        hints=Hints(read_only=True, destructive=False, idempotent=True),
+        properties=lambda: {"model": {"type": "string", "enum": list(MODELS)}},
+        required=(),
+        answer=Catalogue,
+        handle=handlers.models,
+    ),
+)

@@ -1,0 +1,162 @@
+"""How clients reach the server: stdio with signals, SSE, streamable HTTP with SSE beside it.
+
+Each transport ends within three seconds of SIGTERM, SIGINT or the end of stdin, after `closing` has run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import anyio
+from mcp.server.mcpserver import MCPServer
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aivideo_mcp.contracts import MAX_IMAGE_BYTES
+from aivideo_mcp.errors import ConfigurationError
+from aivideo_mcp.settings import is_loopback
+
+if TYPE_CHECKING:
+    import uvicorn
+
+Closing = Callable[[], Awaitable[None]]
+
+# The largest call: four pictures of 10 MB as base64, and some room for the rest.
+MAX_BODY: Final = 4 * (MAX_IMAGE_BYTES * 4 // 3 + 4) + 1024 * 1024
+_GRACE: Final = 2.2  # seconds for an orderly end
+_SESSIONS: Final = 1  # seconds that open HTTP streams get of those
+
+
+async def serve_stdio(server: MCPServer, closing: Closing) -> None:
+    """Serve one client over stdin and stdout until stdin ends or a signal comes."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(_end_on_signal, closing)
+        await server.run_stdio_async()
+        group.cancel_scope.cancel()
+
+
+async def _end_on_signal(closing: Closing) -> None:
+    """Leave in order when a signal comes. stdin is read in a thread that cannot be woken, hence the hard exit."""
+    await until_signal()
+    with anyio.move_on_after(_GRACE, shield=True):
+        await closing()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+async def until_signal() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    if sys.platform == "win32":  # no signal receiver there: Ctrl-C raises, a kill is a kill
+        await anyio.sleep_forever()
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the network transports listen, and what they ask of clients.
+
+    Attributes:
+        transport: `sse` for /sse alone, `http` for /mcp with /sse beside it.
+        host: Loopback, or any other together with a token.
+        port: 0 takes any free one.
+        token: Bearer token that every request must carry; None asks for none.
+    """
+
+    transport: Literal["sse", "http"]
+    host: str
+    port: int
+    token: str | None
+
+    def listen(self) -> socket.socket:
+        """A listening socket.
+
+        Raises:
+            ConfigurationError: No token for a public address, or the address cannot be had.
+        """
+        if not is_loopback(self.host) and self.token is None:
+            raise ConfigurationError(
+                f"--host {self.host} is reachable from other machines, so AIVIDEO_HTTP_TOKEN must be set. "
+                "Example: AIVIDEO_HTTP_TOKEN=<a long random text>"
+            )
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family)
+        except (OSError, OverflowError) as fault:
+            reason = getattr(fault, "strerror", None) or str(fault)
+            raise ConfigurationError(
+                f"--host {self.host} --port {self.port} cannot be listened on: {reason}. Example: --port 0"
+            ) from None
+
+    def url(self, listener: socket.socket) -> str:
+        """What clients connect to."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{listener.getsockname()[1]}{'/sse' if self.transport == 'sse' else '/mcp'}"
+
+
+async def serve_network(server: MCPServer, address: Address, listener: socket.socket, closing: Closing) -> None:
+    """Serve many clients over HTTP until a signal comes; `closing` runs before the end."""
+    import uvicorn  # noqa: PLC0415 - 90 ms that stdio does not need
+
+    app = network_app(server, address)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_SESSIONS,
+    )
+    web = uvicorn.Server(config)
+    web.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment] # ours are below
+    async with anyio.create_task_group() as group:
+        group.start_soon(_stop_on_signal, web, closing)
+        await web.serve(sockets=[listener])
+        await closing()
+        group.cancel_scope.cancel()
+
+
+async def _stop_on_signal(web: uvicorn.Server, closing: Closing) -> None:
+    await until_signal()
+    web.should_exit = True
+    await anyio.sleep(_GRACE)
+    await closing()
+    os._exit(0)
+
+
+def network_app(server: MCPServer, address: Address) -> ASGIApp:
+    """The ASGI application of a network transport."""
+    app = server.sse_app(host=address.host, max_request_body_size=MAX_BODY)
+    if address.transport == "http":
+        streamable = server.streamable_http_app(host=address.host, max_request_body_size=MAX_BODY)
+        app = Starlette(routes=[*streamable.routes, *app.routes], lifespan=lambda _: server.session_manager.run())
+    return app if address.token is None else BearerGate(app, address.token)
+
+
+class BearerGate:
+    """Lets through only requests that carry the token; compared in constant time."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 401."""
+        if scope["type"] == "http":
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._expected):
+                refusal = JSONResponse(
+                    {"error": "a bearer token is required"}, 401, {"WWW-Authenticate": 'Bearer realm="aivideo-mcp"'}
+                )
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
