@@ -1,0 +1,244 @@
+"""The commands. stdout carries protocol frames or the answer and nothing else; all words for people go to stderr.
+
+Exit codes: 0 success, 1 the envelope says `ok: false`, 2 usage or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from aivideo_mcp import __version__
+from aivideo_mcp.errors import ConfigurationError
+from aivideo_mcp.settings import Settings, process_settings
+
+if TYPE_CHECKING:
+    from aivideo_mcp.sandbox import RunningSandbox
+    from aivideo_mcp.tasks import Envelope
+
+SANDBOX_SPEED: Final = 60.0
+_ACTIONS: Final = {"getStatus": "get_status", "getTask": "get_task", "cancelTask": "cancel_task"}
+_NO_KEY: Final = (
+    "AIVIDEO_API_KEY is not set: tools are listed, but every call that needs the API answers AUTH_FAILED. "
+    "Set it in the client's configuration, or start with --sandbox to try without a key."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console script."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="aivideo-mcp: %(message)s")
+    for noisy in ("httpx", "httpcore", "mcp", "uvicorn", "sse_starlette"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    code = 0
+    try:
+        code = arguments.run(arguments)
+    except* ConfigurationError as faults:
+        for fault in _leaves(faults):
+            _say(str(fault))
+        code = 2
+    except* KeyboardInterrupt:
+        _say("stopped. A task that was created runs on; its id stands above.")
+        code = 130
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aivideo-mcp", description="MCP server for AIVideoMaker. Without a command: serve over stdio."
+    )
+    parser.add_argument("--version", action="version", version=f"aivideo-mcp {__version__}")
+    parser.set_defaults(run=_serve, transport="stdio", host="127.0.0.1", port=8000, sandbox=False, **_SANDBOX_OFF)
+    commands = parser.add_subparsers(title="commands", metavar="")
+
+    serve = commands.add_parser("serve", help="serve MCP over stdio, SSE or streamable HTTP")
+    serve.add_argument("--transport", choices=("stdio", "sse", "http"), default="stdio")
+    serve.add_argument("--host", default="127.0.0.1", help="beyond loopback AIVIDEO_HTTP_TOKEN must be set")
+    serve.add_argument("--port", type=_port, default=8000, help="0 takes any free one")
+    serve.add_argument("--sandbox", action="store_true", help="start the embedded upstream inside; needs no key")
+    _add_sandbox_flags(serve)
+    serve.set_defaults(run=_serve)
+
+    run = commands.add_parser("run", help="make one video, or ask about one task; prints one JSON envelope")
+    run.add_argument("--model", help="with --payload: the model, such as t2v")
+    run.add_argument("--payload", help="the request's fields as a JSON object")
+    run.add_argument("--action", choices=tuple(_ACTIONS), help="with --taskId: look, fetch or cancel")
+    run.add_argument("--taskId", dest="task_id", help="the task's id")
+    run.set_defaults(run=_run)
+
+    sandbox = commands.add_parser("sandbox", help="serve the embedded upstream alone, over HTTP")
+    sandbox.add_argument("--port", type=_port, default=8787, help="0 takes any free one")
+    _add_sandbox_flags(sandbox)
+    sandbox.set_defaults(run=_sandbox)
+
+    demo = commands.add_parser("demo", help="make two videos on the sandbox through a real MCP client")
+    demo.add_argument("--output", default="aivideo-demo", help="folder for the videos")
+    demo.add_argument("--speed", type=_positive, default=SANDBOX_SPEED, help="how much faster than real time")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+_SANDBOX_OFF: Final[dict[str, Any]] = {"speed": SANDBOX_SPEED, "fault": [], "credits": 10_000}
+
+
+def _add_sandbox_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--speed", type=_positive, default=SANDBOX_SPEED, help="sandbox: how much faster than real time (60)"
+    )
+    parser.add_argument("--credits", type=int, default=10_000, help="sandbox: balance at the start (10000)")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[@CALL][:N]",
+        help="sandbox: play a bad day, such as 429:3, html@status or lost@generate; may be repeated",
+    )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):  # noqa: PLR2004 - the range of TCP ports
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1_000_000:  # noqa: PLR2004 - beyond it nothing can be watched
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number, such as 60")
+    return number
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from aivideo_mcp.app import build_server  # noqa: PLC0415 - brings mcp, 0.7 s that `run` does not need
+    from aivideo_mcp.transports import Address, serve_network, serve_stdio  # noqa: PLC0415 - the same
+    from aivideo_mcp.workflow import open_workflow  # noqa: PLC0415 - the same
+
+    async def serve() -> None:
+        async with _settings(arguments) as settings:
+            address = listener = None
+            if arguments.transport != "stdio":
+                address = Address(arguments.transport, arguments.host, arguments.port, settings.http_token)
+                listener = address.listen()
+            if settings.api_key is None:
+                _say(_NO_KEY)
+            async with open_workflow(settings) as workflow:
+                server = build_server(workflow, sandbox=arguments.sandbox)
+                if address and listener:
+                    _say(f"MCP at {address.url(listener)}")
+                    await serve_network(server, address, listener, workflow.aclose)
+                else:
+                    await serve_stdio(server, workflow.aclose)
+
+    anyio.run(serve)
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    making = arguments.model is not None or arguments.payload is not None
+    asking = arguments.action is not None or arguments.task_id is not None
+    if making == asking or (making and None in (arguments.model, arguments.payload)):
+        raise ConfigurationError(
+            "run takes --model M --payload JSON, or --action getStatus|getTask|cancelTask --taskId ID. Example: "
+            """aivideo-mcp run --model t2v --payload '{"prompt": "a cat", "aspectRatio": "16:9", "duration": 5}'"""
+        )
+    if asking and None in (arguments.action, arguments.task_id):
+        raise ConfigurationError("--action and --taskId belong together. Example: --action getTask --taskId ck12ab")
+    settings = process_settings()
+    tool = "generate_video" if making else _ACTIONS[arguments.action]
+    given = {"model": arguments.model, "payload": arguments.payload} if making else {"taskId": arguments.task_id}
+    envelope = anyio.run(_call, tool, given, settings)
+    print(json.dumps(envelope.model_dump(mode="json", by_alias=True), indent=2))
+    return 0 if envelope.ok else 1
+
+
+async def _call(name: str, given: dict[str, Any], settings: Settings) -> Envelope:
+    """One tool call without MCP, with its progress on stderr."""
+    from aivideo_mcp.console import ProgressLine  # noqa: PLC0415 - only this command shows progress
+    from aivideo_mcp.tools import TOOLS, Call  # noqa: PLC0415 - the contracts, which serve imports with mcp
+    from aivideo_mcp.workflow import open_workflow  # noqa: PLC0415 - the same
+
+    tool = next(tool for tool in TOOLS if tool.name == name)
+    line = ProgressLine()
+    async with open_workflow(settings) as workflow, anyio.create_task_group() as group:
+
+        async def turn() -> None:
+            while True:
+                await anyio.sleep(0.1)
+                line.turn()
+
+        group.start_soon(turn)
+        envelope = await tool.call(workflow, Call(given, line.tell, seen=True))
+        group.cancel_scope.cancel()
+    line.close()
+    return envelope
+
+
+def _sandbox(arguments: argparse.Namespace) -> int:
+    async def serve() -> None:
+        async with _running_sandbox(arguments, port=arguments.port) as sandbox:
+            _say(f"SANDBOX at {sandbox.url}: no real videos, no real credits. Stop it with Ctrl-C.")
+            _say(f"Use it with AIVIDEO_BASE_URL={sandbox.url} AIVIDEO_API_KEY={sandbox.key}")
+            await until_signal()
+
+    from aivideo_mcp.transports import until_signal  # noqa: PLC0415 - brings mcp
+
+    anyio.run(serve)
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from aivideo_mcp.demo import run_demo  # noqa: PLC0415 - brings the MCP client
+
+    return anyio.run(run_demo, Path(arguments.output), arguments.speed)
+
+
+@asynccontextmanager
+async def _settings(arguments: argparse.Namespace) -> AsyncIterator[Settings]:
+    """The process's settings; with --sandbox those of a sandbox that runs as long as the context."""
+    if not arguments.sandbox:
+        yield process_settings()
+        return
+    process_settings()  # a bad variable is told before anything starts
+    async with _running_sandbox(arguments) as sandbox:
+        _say(f"SANDBOX inside, at {sandbox.url}: no real videos, no real credits, {arguments.speed:g} times faster")
+        yield process_settings(base_url=sandbox.url, api_key=sandbox.key)
+
+
+@asynccontextmanager
+async def _running_sandbox(arguments: argparse.Namespace, port: int = 0) -> AsyncIterator[RunningSandbox]:
+    from aivideo_mcp.sandbox import SandboxOptions, running_sandbox  # noqa: PLC0415 - only where it is asked for
+
+    try:
+        options = SandboxOptions(
+            port=port, speed=arguments.speed, credits=arguments.credits, faults=tuple(arguments.fault)
+        )
+    except ValueError as fault:
+        raise ConfigurationError(f"the sandbox cannot be set up so: {fault}") from None
+    try:
+        async with running_sandbox(options) as sandbox:
+            yield sandbox
+    except OSError as fault:
+        raise ConfigurationError(f"port {port} cannot be used: {fault.strerror}. Example: --port 0") from None
+
+
+def _say(line: str) -> None:
+    print(f"aivideo-mcp: {line}", file=sys.stderr, flush=True)
+
+
+def _leaves(group: BaseExceptionGroup[ConfigurationError]) -> list[ConfigurationError]:
+    """The single faults in a group, however deep the task groups that it came through."""
+    found: list[ConfigurationError] = []
+    for fault in group.exceptions:
+        found += _leaves(fault) if isinstance(fault, BaseExceptionGroup) else [fault]
+    return found

@@ -1,0 +1,50 @@
+"""What commands show of a running job on stderr: one line that moves on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+from typing import TextIO
+
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_ASCII_FRAMES = "|/-\\"
+
+
+class ProgressLine:
+    """Shows the latest message. There is no percentage, as the upstream tells none.
+
+    Args:
+        stream: Where to write; stderr unless told.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._moving = self._stream.isatty()
+        encoding = (self._stream.encoding or "ascii").lower()
+        self._frames = itertools.cycle(_FRAMES if encoding.startswith("utf") else _ASCII_FRAMES)
+        self._message = ""
+
+    async def tell(self, message: str) -> None:
+        """Show a message."""
+        self._message = message
+        self._draw("\n" if not self._moving else "")
+
+    def turn(self) -> None:
+        """Move the mark on a terminal, to show that the wait goes on."""
+        if self._moving and self._message:
+            self._draw("")
+
+    def close(self) -> None:
+        """End the moving line."""
+        if self._moving and self._message:
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def _draw(self, end: str) -> None:
+        if self._moving:
+            width = shutil.get_terminal_size().columns - 3
+            self._stream.write(f"\r\x1b[2K{next(self._frames)} {self._message[:width]}{end}")
+        else:
+            self._stream.write(f"  {self._message}{end}")
+        self._stream.flush()
