@@ -1,0 +1,22 @@
+"""What all tests share: the event loop, and time that passes only when everybody waits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import pytest
+import trio.testing
+
+os.environ.pop("AIVIDEO_API_KEY", None)  # no test may ever spend somebody's credits
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def virtual_time() -> tuple[str, Mapping[str, object]]:
+    """An `anyio_backend` whose clock jumps over every wait; modules that wait use it in the other's place."""
+    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0.02)}
