@@ -72,7 +72,6 @@ def _registered(tool: Tool, workflow: Workflow) -> McpTool:
         is_async=True,
         context_kwarg="ctx",
         annotations=ToolAnnotations(
-            title=tool.title,
             read_only_hint=tool.hints.read_only,
             destructive_hint=tool.hints.destructive,
             idempotent_hint=tool.hints.idempotent,

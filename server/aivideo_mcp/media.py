@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import uuid
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -38,7 +40,7 @@ class VideoFolder:
         if task.video_url is None:
             raise DownloadFailed("The upstream names no file.")
         target = self._folder / file_name(task)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
         try:
             await anyio.to_thread.run_sync(lambda: self._folder.mkdir(parents=True, exist_ok=True))
             if await anyio.Path(target).exists():
@@ -48,7 +50,8 @@ class VideoFolder:
         except OSError as fault:
             raise DownloadFailed(f"The video could not be written: {fault.strerror or 'disk error'}.") from None
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
         return target
 
     async def _fetch(self, url: str, partial: Path) -> None:

@@ -8,6 +8,7 @@ goes with which model stands in the field's description. What a contract accepts
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -65,9 +66,9 @@ def wire_schema(contract: type[Contract]) -> Schema:
 
 def answer_schema(envelope: type[BaseModel], data: type[BaseModel]) -> Schema:
     """The output schema of a tool: the envelope with its own `data`, all keys required, no references."""
-    schema = _plain(envelope.model_json_schema())
-    schema["properties"]["data"] = {"anyOf": [_plain(data.model_json_schema()), {"type": "null"}]}
-    return schema
+    schema = _plain(envelope)
+    own = {"data": {"anyOf": [_plain(data), {"type": "null"}]}}
+    return {**schema, "properties": schema["properties"] | own}
 
 
 def describe_model(contract: type[Contract]) -> dict[str, Any]:
@@ -91,8 +92,10 @@ def describe_model(contract: type[Contract]) -> dict[str, Any]:
     }
 
 
-def _plain(schema: Schema) -> Schema:
+@cache
+def _plain(model: type[BaseModel]) -> Schema:
     """A pydantic schema with references resolved, every property required, and only words that say something."""
+    schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
 
     def walk(node: Any) -> Any:  # noqa: ANN401 - any JSON

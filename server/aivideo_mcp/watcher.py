@@ -55,7 +55,7 @@ class Watcher:
         """
         started = anyio.current_time()
         whole = False  # whether to ask for the whole task: its state stands there beyond doubt
-        missing = 0
+        looks_for_file = 0
         while True:
             try:
                 status, task = await self._ask(task_id, whole=whole)
@@ -68,8 +68,9 @@ class Watcher:
             else:
                 await notice(News(status))
                 if task and task.state.terminal:
-                    missing += task.state is Status.COMPLETED and task.video_url is None
-                    if not missing or missing == _FILE_TRIES:
+                    whole_answer = task.state is not Status.COMPLETED or task.video_url is not None
+                    looks_for_file += 1
+                    if whole_answer or looks_for_file == _FILE_TRIES:
                         return task
                 quiet = 0.0
             speed = self._upstream.sandbox_speed or 1.0

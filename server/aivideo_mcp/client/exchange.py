@@ -114,13 +114,13 @@ class Exchange:
 
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The bytes behind a public URL, in chunks; without the key, without redirects.
+        """The bytes behind a public URL, in chunks; redirects are followed, since the key is not sent along.
 
         Raises:
             DownloadFailed: When the host does not answer 200 or breaks off.
         """
         try:
-            async with self._http.stream("GET", url) as response:
+            async with self._http.stream("GET", url, follow_redirects=True) as response:
                 if response.status_code != httpx.codes.OK:
                     raise DownloadFailed(f"The file host answered {response.status_code}.")
                 yield response.aiter_bytes()

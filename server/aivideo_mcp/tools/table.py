@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.errors import AivideoError, UnknownError
 from aivideo_mcp.schemas import Schema, generation_properties
 from aivideo_mcp.tasks import Answer, Catalogue, Envelope, Sighting, Submission, Task
@@ -155,7 +154,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
             "served. Call it before choosing a model or when fields are refused; model narrows it to one."
         ),
         hints=Hints(read_only=True, destructive=False, idempotent=True),
-        properties=lambda: {"model": {"type": "string", "enum": list(MODELS)}},
+        properties=lambda: {"model": {"type": "string"}},
         required=(),
         answer=Catalogue,
         handle=handlers.models,
