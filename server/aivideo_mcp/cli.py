@@ -18,7 +18,7 @@ import anyio
 
 from aivideo_mcp import __version__
 from aivideo_mcp.errors import ConfigurationError
-from aivideo_mcp.settings import Settings, process_settings
+from aivideo_mcp.settings import VARIABLES, Settings, process_settings, read_settings
 
 if TYPE_CHECKING:
     from aivideo_mcp.sandbox import RunningSandbox
@@ -200,7 +200,9 @@ def _sandbox(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from aivideo_mcp.demo import run_demo  # noqa: PLC0415 - brings the MCP client
 
-    return anyio.run(run_demo, Path(arguments.output), arguments.speed)
+    folder = Path(arguments.output).absolute()
+    read_settings({VARIABLES["output_dir"].name: str(folder)})  # tells here what the server would tell its log
+    return anyio.run(run_demo, folder, arguments.speed)
 
 
 @asynccontextmanager

@@ -10,24 +10,22 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import anyio
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from aivideo_mcp.console import ProgressLine
 
 
-async def run_demo(output: Path, speed: float) -> int:
+async def run_demo(folder: Path, speed: float) -> int:
     """Make the videos, show progress, print where they are.
 
     Args:
-        output: Folder for the files; made if need be.
+        folder: Absolute, for the files; made if need be.
         speed: How much faster than real time the sandbox runs.
 
     Returns:
         0 when both files are there, else 1.
     """
-    folder = await anyio.Path(output).absolute()
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-m", "aivideo_mcp", "serve", "--sandbox", "--speed", f"{speed:g}"],
@@ -79,7 +77,9 @@ async def _make(client: Client, title: str, arguments: dict[str, Any]) -> str | 
     envelope: dict[str, Any] = result.structured_content or {}
     print(envelope.get("errorMessage") or f"{envelope['status']}: {envelope['data']['videoUrl']}")
     path = (envelope.get("data") or {}).get("file")
-    return str(path) if path else None
+    if path is None:
+        print(*envelope.get("nextSteps", ()), sep="\n")
+    return path
 
 
 def _picture(width: int = 320, height: int = 180) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,13 @@ from urllib.parse import urlsplit
 
 from aivideo_mcp import __version__
 from aivideo_mcp.errors import ConfigurationError
+
+_DIGITS: Final = 12  # of a number; longer ones are no setting
+_MOST_PORT: Final = 65535
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:(?P<port>[0-9]{1,5}))?(/[a-z0-9._~/-]*)?",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ def _variable(name: str, parse: Callable[[str], Any], default: object, example: 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and least <= int(text) <= most):
             raise ValueError(f"is not a whole number from {least} to {most}")
         return int(text)
 
@@ -44,16 +52,12 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def _base_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ValueError("is not an http(s) URL")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if text.lower().startswith("http") and set("@?#") & set(text):
         raise ValueError("holds credentials, a query or a fragment")
-    if parts.scheme == "http" and not is_loopback(host):
+    address = _ADDRESS.fullmatch(text)
+    if address is None or int(address["port"] or 0) > _MOST_PORT:
+        raise ValueError("is not an http(s) URL")
+    if address["scheme"].lower() == "http" and not is_loopback(address["host"].strip("[]")):
         raise ValueError("is plain http to another machine, which would send the key unencrypted; use https")
     return text.rstrip("/")
 
@@ -65,10 +69,14 @@ def _header_text(text: str) -> str:
 
 
 def _folder(text: str) -> Path:
-    folder = Path(text).expanduser()
+    try:
+        folder = Path(text).expanduser()
+        taken = folder.exists() and not folder.is_dir()
+    except (OSError, RuntimeError):
+        raise ValueError("is not a path that can be looked at") from None
     if not folder.is_absolute():
         raise ValueError("is not an absolute path")
-    if folder.exists() and not folder.is_dir():
+    if taken:
         raise ValueError("is not a folder")
     return folder
 
@@ -186,4 +194,4 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"

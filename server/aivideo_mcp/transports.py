@@ -19,7 +19,7 @@ import anyio
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aivideo_mcp.contracts import MAX_IMAGE_BYTES
 from aivideo_mcp.errors import ConfigurationError
@@ -127,7 +127,7 @@ async def serve_network(server: MCPServer, address: Address, listener: socket.so
 
 async def _stop_on_signal(web: uvicorn.Server, closing: Closing) -> None:
     await until_signal()
-    web.should_exit = True
+    web.handle_exit(signal.SIGTERM, None)  # what sse-starlette listens to for ending its streams in order
     await anyio.sleep(_GRACE)
     await closing()
     os._exit(0)
@@ -135,11 +135,41 @@ async def _stop_on_signal(web: uvicorn.Server, closing: Closing) -> None:
 
 def network_app(server: MCPServer, address: Address) -> ASGIApp:
     """The ASGI application of a network transport."""
-    app = server.sse_app(host=address.host, max_request_body_size=MAX_BODY)
+    app: ASGIApp
+    sse = app = server.sse_app(host=address.host, max_request_body_size=MAX_BODY)
     if address.transport == "http":
         streamable = server.streamable_http_app(host=address.host, max_request_body_size=MAX_BODY)
-        app = Starlette(routes=[*streamable.routes, *app.routes], lifespan=lambda _: server.session_manager.run())
+        app = Starlette(routes=[*streamable.routes, *sse.routes], lifespan=lambda _: server.session_manager.run())
+    app = OneResponse(app)
     return app if address.token is None else BearerGate(app, address.token)
+
+
+class OneResponse:
+    """Sees to it that a request gets one response, and that this response ends.
+
+    When the server ends, streams are left without their last message, and the SDK's SSE endpoint begins an empty
+    second response; either is a traceback or an error line in uvicorn's log.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and the first response back, to its end."""
+        started = ended = False
+
+        async def send_first(message: Message) -> None:
+            nonlocal started, ended
+            starts = message["type"] == "http.response.start"
+            if ended or (started and starts):
+                return
+            started = started or starts
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
+            await send(message)
+
+        await self._app(scope, receive, send_first)
+        if started and not ended:
+            await send({"type": "http.response.body", "body": b""})
 
 
 class BearerGate:
