@@ -1,0 +1,104 @@
+"""Writes the generated blocks of the README from the code, or checks with --check that they are up to date.
+
+A block stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client
+
+from aivideo_mcp.app import build_server
+from aivideo_mcp.contracts import MODELS
+from aivideo_mcp.errors import codes
+from aivideo_mcp.settings import VARIABLES, Settings
+from aivideo_mcp.tools import TOOLS
+from aivideo_mcp.workflow import open_workflow
+
+README = Path(__file__).parent.parent / "README.md"
+_BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def tools() -> str:
+    """The table of tools."""
+    rows = [
+        f"| `{tool.name}` | {tool.description} | {_kind(tool.hints.read_only, tool.hints.destructive)} |"
+        for tool in TOOLS
+    ]
+    return "\n".join(["| tool | what it does | kind |", "|---|---|---|", *rows])
+
+
+def _kind(read_only: bool, destructive: bool) -> str:  # noqa: FBT001 - the two annotations, in the protocol's order
+    return "reads" if read_only else "cancels" if destructive else "spends"
+
+
+def models() -> str:
+    """The table of models; required fields are marked with an exclamation mark."""
+    rows = []
+    for name, contract in MODELS.items():
+        fields = [
+            f"`{slot.name}`{'!' if slot.required else ''}{f' {slot.allowed}' if slot.allowed else ''}"
+            f"{f' (default {slot.default})' if slot.default is not None else ''}"
+            for slot in contract.slots()
+        ]
+        rules = [f"*{rule.text}*" for rule in contract.rules]
+        usual = f"{contract.usual[0]:g}-{contract.usual[1]:g} min" if contract.usual else "unknown"
+        about = "<br>".join([*fields, *rules])
+        rows.append(f"| `{name}` | {contract.summary()} | {about} | {contract.price.text} | {usual} |")
+    return "\n".join(["| model | makes | fields | price | usual time |", "|---|---|---|---|---|", *rows])
+
+
+def errors() -> str:
+    """The table of error codes."""
+    rows = [f"| `{code}` | {(kind.__doc__ or '').splitlines()[0]} |" for code, kind in codes().items()]
+    return "\n".join(["| code | meaning |", "|---|---|", *rows])
+
+
+def variables() -> str:
+    """The table of environment variables."""
+    rows = [f"| `{v.name}` | {f'`{v.default_text}`'} | {v.meaning} |" for v in VARIABLES.values()]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def size() -> str:
+    """What the list of tools costs an assistant's context."""
+    listed = anyio.run(tools_list)
+    for tool in listed["tools"]:
+        tool.pop("outputSchema")
+    count = len(json.dumps(listed, separators=(",", ":"), ensure_ascii=False).encode())
+    return f"`tools/list` is {count:,} bytes for {len(listed['tools'])} tools (without output schemas)."
+
+
+async def tools_list() -> dict[str, Any]:
+    """The answer to `tools/list` that a client gets."""
+    async with open_workflow(Settings()) as workflow, Client(build_server(workflow), mode="legacy") as client:
+        answer = await client.list_tools()
+    return answer.model_dump(mode="json", by_alias=True, exclude_none=True, include={"tools"})
+
+
+BLOCKS = {block.__name__: block for block in (tools, models, errors, variables, size)}
+
+
+def main() -> int:
+    """Write or check; 1 when a check finds an old block."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    old = README.read_text("utf-8")
+    new = _BLOCK.sub(lambda block: f"{block[1]}{BLOCKS[block['name']]()}\n{block[3]}", old)
+    if not parser.parse_args().check:
+        README.write_text(new, "utf-8")
+    elif new != old:
+        print("README.md is older than the code: run `make format` and commit what it changes.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
