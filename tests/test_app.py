@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,7 +91,7 @@ async def test_generate_video_ends_with_the_task_and_its_file(mode: str) -> None
     }
     assert "ck1" in progress[0][2]
     assert all(total is None for _, total, _ in progress)
-    assert all(before[0] < after[0] for before, after in zip(progress, progress[1:], strict=False))
+    assert all(before[0] < after[0] for before, after in itertools.pairwise(progress))
 
 
 async def test_a_failed_generation_tells_the_reason_and_what_to_do() -> None:
@@ -358,7 +359,10 @@ async def test_unknown_arguments_are_an_error_that_names_the_allowed_ones() -> N
 async def test_the_skills_model_and_payload_are_taken() -> None:
     network = FakeNetwork(generate=reply(SUBMITTED))
     async with session(network) as client:
-        for payload in ({"prompt": "x", "aspectRatio": "1:1", "duration": "8"}, '{"prompt":"x","aspectRatio":"1:1","duration":"8"}'):
+        for payload in (
+            {"prompt": "x", "aspectRatio": "1:1", "duration": "8"},
+            '{"prompt":"x","aspectRatio":"1:1","duration":"8"}',
+        ):
             assert (await call(client, "create_generation", {"model": "t2v", "payload": payload}))["ok"]
     assert {request.content for request in network.requests} == {
         b'{"prompt": "x", "aspectRatio": "1:1", "duration": "8"}'

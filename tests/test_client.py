@@ -168,7 +168,9 @@ async def test_a_create_sends_the_wire_body_with_key_idempotency_key_and_cap() -
 
 
 async def test_a_create_without_the_newer_fields_is_still_a_task() -> None:
-    made = await FakeNetwork(generate=reply({"status": "SUBMITTED", "taskId": "tv_9"})).upstream().create(REQUEST, "k" * 8)
+    made = (
+        await FakeNetwork(generate=reply({"status": "SUBMITTED", "taskId": "tv_9"})).upstream().create(REQUEST, "k" * 8)
+    )
     assert (made.id, made.credits_charged, made.idempotent_replay) == ("tv_9", None, False)
 
 
@@ -196,7 +198,9 @@ async def test_a_task_id_is_one_path_segment_whatever_it_holds() -> None:
 async def test_a_bare_failed_is_a_state_of_the_task_but_with_a_message_it_is_a_failed_call() -> None:
     assert (await FakeNetwork(status=reply({"status": "FAILED"})).upstream().status("ck1")).status == "FAILED"
     with pytest.raises(errors.UnknownError, match="database"):
-        await FakeNetwork(status=reply({"status": "FAILED", "message": "database"})).upstream(max_retries=0).status("ck1")
+        await (
+            FakeNetwork(status=reply({"status": "FAILED", "message": "database"})).upstream(max_retries=0).status("ck1")
+        )
 
 
 async def test_a_failed_task_is_no_failed_call() -> None:
@@ -285,6 +289,7 @@ async def test_a_large_upload_gets_the_time_that_a_slow_line_needs() -> None:
     assert (await FakeNetwork(generate=slow).upstream().create(request, "k" * 8)).id == "ck1"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # httpx's own generators under trio
 async def test_an_endless_answer_is_cut_off_at_the_ceiling() -> None:
     async def flood(_: httpx.Request) -> httpx.Response:
         async def body() -> object:
@@ -321,7 +326,10 @@ async def test_upstream_words_are_quoted_bounded_and_on_one_line() -> None:
 
 async def test_only_a_local_upstream_can_say_that_it_is_a_sandbox() -> None:
     answer = reply({"status": "PROGRESS"}, aivideo_sandbox="speed=60")
-    foreign, local = FakeNetwork(status=answer).upstream(), FakeNetwork(status=answer).upstream(base_url="http://[::1]:1")
+    foreign, local = (
+        FakeNetwork(status=answer).upstream(),
+        FakeNetwork(status=answer).upstream(base_url="http://[::1]:1"),
+    )
     await foreign.status("ck1")
     await local.status("ck1")
     assert (foreign.sandbox_speed, local.sandbox_speed) == (None, 60)

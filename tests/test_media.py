@@ -87,7 +87,9 @@ async def test_a_task_without_a_file_cannot_be_saved(tmp_path: Path) -> None:
         await VideoFolder(tmp_path, FakeNetwork().upstream()).save(FINISHED.model_copy(update={"video_url": None}))
 
 
-@pytest.mark.parametrize("task_id", ["../../etc/passwd", "a\\b", "C:evil", "con", "x" * 500, "tv_1:2", ".hidden", "a\x00b"])
+@pytest.mark.parametrize(
+    "task_id", ["../../etc/passwd", "a\\b", "C:evil", "con", "x" * 500, "tv_1:2", ".hidden", "a\x00b"]
+)
 def test_a_file_name_stays_one_plain_name_whatever_the_task_is_called(task_id: str) -> None:
     name = file_name(FINISHED.model_copy(update={"id": task_id, "model": "../m", "created_at": "../../../.."}))
     assert Path(name).name == name

@@ -2,9 +2,9 @@
 
 import httpx
 import pytest
+from test_sandbox_twin import BODIES, PICTURE, Twin
 
 from aivideo_mcp.contracts import MODELS
-from test_sandbox_twin import BODIES, PICTURE, Twin
 
 pytestmark = pytest.mark.anyio
 

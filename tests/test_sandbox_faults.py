@@ -4,9 +4,9 @@ import json
 
 import httpx
 import pytest
+from test_sandbox_twin import BODIES, Twin
 
 from aivideo_mcp.sandbox.faults import CALLS, KINDS, Fault
-from test_sandbox_twin import BODIES, Twin
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-
 from test_sandbox_twin import BODIES, Twin
 
 pytestmark = pytest.mark.anyio

@@ -11,9 +11,9 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from test_sandbox_twin import BODIES
 
 from aivideo_mcp.sandbox import RunningSandbox, SandboxOptions, running_sandbox
-from test_sandbox_twin import BODIES
 
 pytestmark = pytest.mark.anyio
 

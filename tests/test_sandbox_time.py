@@ -1,9 +1,9 @@
 """What the clock decides: states, files, the query limit."""
 
 import pytest
+from test_sandbox_twin import Twin
 
 from aivideo_mcp.contracts import MODELS
-from test_sandbox_twin import Twin
 
 pytestmark = pytest.mark.anyio
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from test_sandbox_twin import BODIES, PICTURE, Twin
 
 from aivideo_mcp.contracts import MODELS
-from test_sandbox_twin import BODIES, PICTURE, Twin
 
 pytestmark = pytest.mark.anyio
 

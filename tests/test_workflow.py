@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -77,7 +78,7 @@ async def test_something_is_told_at_every_change_and_every_ten_seconds() -> None
     network, listener = scripted(*[RUNNING] * 40, DONE), Listener()
     async with opened(network) as workflow:
         await workflow.generate(REQUEST, Terms(), listener.tell, seen=True)
-    gaps = [after - before for before, after in zip(listener.times, listener.times[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(listener.times)]
     assert max(gaps) <= 10.001
     assert listener.times[-1] - listener.times[0] > 120
     assert "PROGRESS" in listener.messages[1]
@@ -152,7 +153,9 @@ async def test_a_mistake_of_ours_while_waiting_still_hands_over_the_id(monkeypat
 
 async def test_a_state_from_the_status_call_is_believed_only_when_the_task_says_it_too() -> None:
     network = FakeNetwork(
-        generate=reply(SUBMITTED), status=[DONE, RUNNING, DONE], task=[reply(task("PROGRESS")), reply(task("COMPLETED"))]
+        generate=reply(SUBMITTED),
+        status=[DONE, RUNNING, DONE],
+        task=[reply(task("PROGRESS")), reply(task("COMPLETED"))],
     )
     async with opened(network) as workflow:
         waited = await workflow.generate(REQUEST, Terms(), Listener().tell, seen=True)

@@ -1,0 +1,78 @@
+"""Servers as processes: started as a client starts them, spoken to over the real transports, ended by pid."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import anyio
+from anyio.abc import Process
+from mcp import Client
+from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+COMMAND = [sys.executable, "-m", "aivideo_mcp"]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without any setting of ours, plus the given ones."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("AIVIDEO_")} | dict(extra or {})
+
+
+@dataclass
+class Serving:
+    """A server that listens: its process, its address, and what it has said on stderr so far."""
+
+    process: Process
+    url: str
+    said: IO[bytes]
+
+    def stderr(self) -> str:
+        """All that it has said."""
+        self.said.seek(0)
+        return self.said.read().decode()
+
+
+@asynccontextmanager
+async def listening(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Serving]:
+    """A server process, once it has said where it listens; killed at the end if it is still there."""
+    with tempfile.NamedTemporaryFile() as said:
+        process = await anyio.open_process(
+            [*COMMAND, *arguments], env=environment(env), stdin=None, stdout=said.fileno(), stderr=said.fileno()
+        )
+        serving = Serving(process, "", open(said.name, "rb"))  # noqa: SIM115, PTH123 - a local log
+        try:
+            with anyio.fail_after(20):
+                while not (
+                    found := re.search(r"(?:MCP|SANDBOX) at (http://\S+?):? ?(?:no real.*)?\n", serving.stderr())
+                ):
+                    assert process.returncode is None, serving.stderr()
+                    await anyio.sleep(0.02)
+            serving.url = found[1]
+            yield serving
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()
+            serving.said.close()
+
+
+@asynccontextmanager
+async def connected(transport: str, *arguments: str, mode: str = "legacy") -> AsyncIterator[Client]:
+    """A client session with `serve --sandbox` over a transport: stdio, sse, or http."""
+    flags = ("serve", "--sandbox", *arguments)
+    if transport == "stdio":
+        parameters = StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], *flags], env=environment())
+        async with Client(stdio_client(parameters), mode=mode) as client:
+            yield client
+        return
+    async with listening(*flags, "--transport", transport, "--port", "0") as serving:
+        server = sse_client(serving.url) if transport == "sse" else serving.url
+        async with Client(server, mode=mode) as client:
+            yield client

@@ -1,0 +1,301 @@
+"""The commands as a person types them: stdout, stderr, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aivideo_mcp.console import ProgressLine
+from tests.processes import COMMAND, environment, listening
+
+pytestmark = pytest.mark.anyio
+
+PAYLOAD = '{"prompt": "a cat", "aspectRatio": "9:16", "duration": "5"}'
+
+
+async def run(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    with anyio.fail_after(60):
+        done = await anyio.run_process([*COMMAND, *arguments], env=environment(env), check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@contextlib.asynccontextmanager
+async def sandbox(*flags: str) -> Any:
+    async with listening("sandbox", "--port", "0", *flags) as serving:
+        yield {"AIVIDEO_BASE_URL": serving.url, "AIVIDEO_API_KEY": "sandbox"}
+
+
+async def test_the_skills_four_commands_work() -> None:
+    async with sandbox("--speed", "600") as env:
+        code, out, err = await run("run", "--model", "t2v", "--payload", PAYLOAD, env=env)
+        made = json.loads(out)
+        assert (code, made["ok"], made["status"]) == (0, True, "COMPLETED")
+        assert made["taskId"] in err
+        assert "PROGRESS" in err
+        for action, status in (("getStatus", "COMPLETED"), ("getTask", "COMPLETED")):
+            code, out, _ = await run("run", "--action", action, "--taskId", made["taskId"], env=env)
+            assert (code, json.loads(out)["status"]) == (0, status)
+        code, out, _ = await run("run", "--action", "cancelTask", "--taskId", made["taskId"], env=env)
+        assert (code, json.loads(out)["errorCode"]) == (1, "NOT_CANCELLABLE")
+
+
+async def test_a_failed_generation_exits_with_one() -> None:
+    async with sandbox("--speed", "600", "--fault", "failed") as env:
+        code, out, _ = await run("run", "--model", "t2v", "--payload", PAYLOAD, env=env)
+    assert (code, json.loads(out)["errorCode"]) == (1, "GENERATION_FAILED")
+
+
+async def test_run_without_a_key_is_an_envelope_and_exit_one() -> None:
+    code, out, _ = await run("run", "--model", "t2v", "--payload", PAYLOAD)
+    assert (code, json.loads(out)["errorCode"]) == (1, "AUTH_FAILED")
+
+
+async def test_a_payload_that_is_no_json_is_an_envelope_and_exit_one() -> None:
+    code, out, _ = await run("run", "--model", "t2v", "--payload", "{cat}")
+    assert (code, json.loads(out)["errorCode"]) == (1, "INVALID_PAYLOAD")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run",),
+        ("run", "--model", "t2v"),
+        ("run", "--payload", "{}"),
+        ("run", "--action", "getTask"),
+        ("run", "--taskId", "ck1"),
+        ("run", "--model", "t2v", "--payload", "{}", "--action", "getTask", "--taskId", "ck1"),
+        ("run", "--action", "getEverything", "--taskId", "ck1"),
+        ("serve", "--transport", "carrier-pigeon"),
+        ("serve", "--port", "70000"),
+        ("serve", "--sandbox", "--speed", "0"),
+        ("serve", "--sandbox", "--fault", "meteor"),
+        ("sandbox", "--port", "x"),
+        ("sandbox", "--credits", "-1"),
+        ("fly",),
+    ],
+)
+async def test_wrong_usage_is_told_on_stderr_and_exits_with_two(arguments: tuple[str, ...]) -> None:
+    code, out, err = await run(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+    assert "Traceback" not in err
+
+
+async def test_a_bad_variable_is_one_line_and_exit_two() -> None:
+    for command in ((), ("serve", "--sandbox"), ("run", "--action", "getTask", "--taskId", "ck1")):
+        code, out, err = await run(*command, env={"AIVIDEO_TIMEOUT_MS": "soon"})
+        assert (code, out) == (2, "")
+        assert re.fullmatch(r"aivideo-mcp: AIVIDEO_TIMEOUT_MS is not .* Example: AIVIDEO_TIMEOUT_MS=30000\n", err)
+
+
+async def test_a_taken_sandbox_port_is_one_line_and_exit_two() -> None:
+    async with listening("sandbox", "--port", "0") as serving:
+        port = serving.url.rpartition(":")[2]
+        code, _, err = await run("sandbox", "--port", port)
+    assert code == 2
+    assert f"port {port} cannot be used" in err
+    assert "Traceback" not in err
+
+
+async def test_without_a_key_the_server_says_so_and_lists_its_tools() -> None:
+    messages = [
+        {
+            "id": 1,
+            "method": "initialize",
+            "params": {
+                "protocolVersion": "2025-06-18",
+                "capabilities": {},
+                "clientInfo": {"name": "t", "version": "1"},
+            },
+        },
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/list"},
+    ]
+    spoken = "".join(json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in messages)
+    done = await anyio.run_process(COMMAND, input=spoken.encode(), env=environment(), check=False)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers[-1]["result"]["tools"]) == 6
+    assert b"AIVIDEO_API_KEY is not set" in done.stderr
+
+
+async def test_an_interrupted_run_has_told_the_task_id_and_leaves_the_task_alone() -> None:
+    async with sandbox("--speed", "1") as env:
+        process = subprocess.Popen(
+            [*COMMAND, "run", "--model", "t2v", "--payload", PAYLOAD],
+            env=environment(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr
+        said = b""
+        while b"Keep this id" not in said:
+            said += await anyio.to_thread.run_sync(process.stderr.readline)
+        process.send_signal(signal.SIGINT)
+        out, err = await anyio.to_thread.run_sync(process.communicate)
+        assert process.returncode == 130
+        assert out == b""
+        assert b"runs on" in err
+        assert b"Traceback" not in err
+        task_id = re.search(rb"task (\S+) created", said)
+        assert task_id
+        code, answer, _ = await run("run", "--action", "getStatus", "--taskId", task_id[1].decode(), env=env)
+    assert (code, json.loads(answer)["status"]) == (0, "SUBMITTED")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+async def test_the_sandbox_says_what_it_is_and_ends_on_a_signal(end: signal.Signals) -> None:
+    async with listening("sandbox", "--port", "0") as serving:
+        began = time.monotonic()
+        serving.process.send_signal(end)
+        with anyio.fail_after(3):
+            assert await serving.process.wait() == 0
+        assert time.monotonic() - began < 3
+        assert "no real videos, no real credits" in serving.stderr()
+        assert f"AIVIDEO_BASE_URL={serving.url} AIVIDEO_API_KEY=sandbox" in serving.stderr()
+        assert "Traceback" not in serving.stderr()
+
+
+def picture_size(mp4: bytes) -> tuple[int, int]:
+    """Width and height as the first avc1 sample entry gives them."""
+    at = mp4.index(b"avc1", mp4.index(b"stsd"))
+    width, height = struct.unpack(">HH", mp4[at + 28 : at + 32])
+    return width, height
+
+
+async def test_the_demo_makes_two_playable_files_and_prints_where(tmp_path: Path) -> None:
+    code, out, err = await run("demo", "--output", str(tmp_path / "new"), "--speed", "600")
+    assert code == 0, err
+    paths = [Path(line.strip()) for line in out.partition("Done:\n")[2].splitlines()]
+    assert [path.parent for path in paths] == [tmp_path / "new"] * 2
+    (tall_width, tall_height), (wide_width, wide_height) = [picture_size(path.read_bytes()) for path in paths]
+    assert (tall_width * 16, wide_width * 9) == (tall_height * 9, wide_height * 16)
+    assert "SANDBOX" in out
+    assert "PROGRESS" in err
+
+
+async def test_the_demo_says_when_it_could_not_save(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = await run("demo", "--output", str(tmp_path / "file"))
+    assert (code, err) == (
+        2,
+        "aivideo-mcp: AIVIDEO_OUTPUT_DIR is not a folder. Example: AIVIDEO_OUTPUT_DIR=/home/me/Videos\n",
+    )
+    code, out, err = await run("demo", "--output", str(tmp_path / "file" / "below"), "--speed", "6000")
+    assert code == 1
+    assert "could not be saved" in out
+    assert "Traceback" not in out + err
+
+
+def test_help_and_version_name_the_command() -> None:
+    for flag, expected in (("--help", "serve"), ("--version", "aivideo-mcp ")):
+        done = subprocess.run([*COMMAND, flag], capture_output=True, check=True, text=True, env=environment())
+        assert expected in done.stdout
+
+
+class Screen:
+    """A stream that says whether it is a terminal."""
+
+    def __init__(self, *, terminal: bool, encoding: str | None = "utf-8") -> None:
+        self.text = ""
+        self.encoding = encoding
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        pass
+
+
+async def test_progress_moves_on_one_line_of_a_terminal() -> None:
+    screen = Screen(terminal=True)
+    line = ProgressLine(screen)
+    line.turn()
+    assert screen.text == ""
+    await line.tell("PROGRESS: 3 s")
+    line.turn()
+    line.close()
+    assert screen.text.count("PROGRESS: 3 s") == 2
+    assert screen.text.count("\n") == 1
+
+
+async def test_progress_is_plain_lines_where_there_is_no_terminal() -> None:
+    screen = Screen(terminal=False, encoding=None)
+    line = ProgressLine(screen)
+    await line.tell("PROGRESS: 3 s")
+    line.turn()
+    line.close()
+    assert screen.text == "  PROGRESS: 3 s\n"
+
+
+def test_nothing_heavy_is_imported_and_no_environment_read_before_it_is_needed() -> None:
+    """The HTTP client comes with the first upstream call; importing reads no variable and builds no contract."""
+    script = """
+import os, sys
+read = []
+class Watched(dict):
+    def __getitem__(self, name): read.append(name); return super().__getitem__(name)
+    def get(self, name, default=None): read.append(name); return super().get(name, default)
+real, os.environ = os.environ, Watched(os.environ)
+import aivideo_mcp.cli, aivideo_mcp.transports, aivideo_mcp.sandbox, aivideo_mcp.demo
+from aivideo_mcp.app import build_server
+os.environ = real
+import anyio
+from aivideo_mcp.settings import Settings
+from aivideo_mcp.workflow import open_workflow
+from aivideo_mcp.contracts import MODELS
+assert not any(kind.__pydantic_complete__ for kind in MODELS.values()), "a contract was built at import"
+async def main():
+    async with open_workflow(Settings(api_key="ak_x", base_url="http://127.0.0.1:9", max_retries=0)) as workflow:
+        server = build_server(workflow)
+        await server.list_tools()
+        early = {"httpx", "tenacity", "puremagic", "jsonschema"} & set(sys.modules)
+        assert not early, early
+        assert "httpx" not in sys.modules
+        try:
+            await workflow.upstream.status("ck1")
+        except Exception as expected:
+            assert type(expected).__name__ == "NotSent", expected
+        assert "httpx" in sys.modules
+anyio.run(main)
+assert not [name for name in read if name.startswith("AIVIDEO")], read
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment())
+
+
+def test_python_itself_says_that_httpx_is_not_loaded_for_a_list_of_tools() -> None:
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    spoken = "".join(
+        json.dumps({"jsonrpc": "2.0", **m}) + "\n"
+        for m in (
+            {"id": 1, "method": "initialize", "params": hello},
+            {"method": "notifications/initialized"},
+            {"id": 2, "method": "tools/list"},
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "aivideo_mcp"],
+        input=spoken,
+        capture_output=True,
+        check=True,
+        text=True,
+        env=environment(),
+    )
+    assert '"tools"' in done.stdout
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "aivideo_mcp.client.upstream" in loaded
+    assert "httpx" not in loaded
