@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import anyio
 from anyio.abc import Process
@@ -76,3 +78,39 @@ async def connected(transport: str, *arguments: str, mode: str = "legacy") -> As
         server = sse_client(serving.url) if transport == "sse" else serving.url
         async with Client(server, mode=mode) as client:
             yield client
+
+
+def speak(process: subprocess.Popen[bytes], *messages: dict[str, Any]) -> None:
+    """Send JSON-RPC messages, a line each."""
+    assert process.stdin
+    for message in messages:
+        process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+    process.stdin.flush()
+
+
+def start(
+    *arguments: str, env: Mapping[str, str] | None = None, python: tuple[str, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """A command with pipes to speak to it by hand; `python` are flags of the interpreter."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [COMMAND[0], *python, *COMMAND[1:], *arguments], stdin=pipe, stdout=pipe, stderr=pipe, env=environment(env)
+    )
+
+
+def hello(version: str = "2025-06-18") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The messages that begin a session of the older protocols."""
+    client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    return {"id": 1, "method": "initialize", "params": client}, {"method": "notifications/initialized"}
+
+
+def tools_of(process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
+    """The answer to tools/list of a server that was just started; ends it by closing its stdin."""
+    speak(process, *hello(), {"id": 2, "method": "tools/list"})
+    assert process.stdin
+    assert process.stdout
+    process.stdout.readline()
+    listed: list[dict[str, Any]] = json.loads(process.stdout.readline())["result"]["tools"]
+    process.stdin.close()
+    process.wait(5)
+    return listed

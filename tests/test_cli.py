@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import anyio
 import pytest
 
 from aivideo_mcp.console import ProgressLine
-from tests.processes import COMMAND, environment, listening
+from tests.processes import COMMAND, environment, listening, start, tools_of
 
 pytestmark = pytest.mark.anyio
 
@@ -108,25 +109,11 @@ async def test_a_taken_sandbox_port_is_one_line_and_exit_two() -> None:
     assert "Traceback" not in err
 
 
-async def test_without_a_key_the_server_says_so_and_lists_its_tools() -> None:
-    messages = [
-        {
-            "id": 1,
-            "method": "initialize",
-            "params": {
-                "protocolVersion": "2025-06-18",
-                "capabilities": {},
-                "clientInfo": {"name": "t", "version": "1"},
-            },
-        },
-        {"method": "notifications/initialized"},
-        {"id": 2, "method": "tools/list"},
-    ]
-    spoken = "".join(json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in messages)
-    done = await anyio.run_process(COMMAND, input=spoken.encode(), env=environment(), check=False)
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers[-1]["result"]["tools"]) == 6
-    assert b"AIVIDEO_API_KEY is not set" in done.stderr
+def test_without_a_key_the_server_says_so_and_lists_its_tools() -> None:
+    with start() as process:
+        assert len(tools_of(process)) == 6
+        assert process.stderr
+        assert b"AIVIDEO_API_KEY is not set" in process.stderr.read()
 
 
 async def test_an_interrupted_run_has_told_the_task_id_and_leaves_the_task_alone() -> None:
@@ -278,24 +265,14 @@ assert not [name for name in read if name.startswith("AIVIDEO")], read
 
 
 def test_python_itself_says_that_httpx_is_not_loaded_for_a_list_of_tools() -> None:
-    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-    spoken = "".join(
-        json.dumps({"jsonrpc": "2.0", **m}) + "\n"
-        for m in (
-            {"id": 1, "method": "initialize", "params": hello},
-            {"method": "notifications/initialized"},
-            {"id": 2, "method": "tools/list"},
-        )
-    )
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "aivideo_mcp"],
-        input=spoken,
-        capture_output=True,
-        check=True,
-        text=True,
-        env=environment(),
-    )
-    assert '"tools"' in done.stdout
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    with start(python=("-X", "importtime")) as process:
+        assert process.stderr
+        said: list[bytes] = []
+        reader = threading.Thread(target=lambda: said.append(process.stderr.read()))
+        reader.start()
+        assert tools_of(process)
+        reader.join()
+    lines = said[0].decode().splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
     assert "aivideo_mcp.client.upstream" in loaded
     assert "httpx" not in loaded

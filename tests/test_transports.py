@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from typing import Any
 
@@ -16,7 +15,7 @@ from mcp.client.sse import sse_client
 
 from tests.fakes import T2V
 from tests.pictures import JPEG, PNG, WEBP, data_uri, png_of_size
-from tests.processes import COMMAND, connected, environment, listening
+from tests.processes import COMMAND, connected, environment, hello, listening, speak, start
 
 pytestmark = pytest.mark.anyio
 
@@ -98,23 +97,6 @@ async def test_older_clients_find_sse_beside_streamable_http() -> None:
     async with listening("serve", "--sandbox", "--transport", "http", "--port", "0") as serving:
         async with Client(sse_client(serving.url.removesuffix("/mcp") + "/sse"), mode="legacy") as client:
             assert len((await client.list_tools()).tools) == 6
-
-
-def speak(process: subprocess.Popen[bytes], *messages: dict[str, Any]) -> None:
-    assert process.stdin
-    for message in messages:
-        process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
-    process.stdin.flush()
-
-
-def start(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    pipe = subprocess.PIPE
-    return subprocess.Popen([*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, env=environment(env))
-
-
-def hello(version: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    return {"id": 1, "method": "initialize", "params": client}, {"method": "notifications/initialized"}
 
 
 GENERATE = {

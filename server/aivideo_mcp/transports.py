@@ -13,20 +13,17 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import anyio
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aivideo_mcp.contracts import MAX_IMAGE_BYTES
 from aivideo_mcp.errors import ConfigurationError
 from aivideo_mcp.settings import is_loopback
-
-if TYPE_CHECKING:
-    import uvicorn
 
 Closing = Callable[[], Awaitable[None]]
 
@@ -91,12 +88,14 @@ class Address:
             )
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
-            return socket.create_server((self.host, self.port), family=family)
+            listener = socket.create_server((self.host, self.port), family=family)
         except (OSError, OverflowError) as fault:
             reason = getattr(fault, "strerror", None) or str(fault)
             raise ConfigurationError(
                 f"--host {self.host} --port {self.port} cannot be listened on: {reason}. Example: --port 0"
             ) from None
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each small answer waits 40 ms for an ACK
+        return listener
 
     def url(self, listener: socket.socket) -> str:
         """What clients connect to."""
@@ -108,9 +107,9 @@ async def serve_network(server: MCPServer, address: Address, listener: socket.so
     """Serve many clients over HTTP until a signal comes; `closing` runs before the end."""
     import uvicorn  # noqa: PLC0415 - 90 ms that stdio does not need
 
-    app = network_app(server, address)
+    streams = Streams(_network_app(server, address))
     config = uvicorn.Config(
-        app,
+        streams if address.token is None else BearerGate(streams, address.token),
         log_level="warning",
         access_log=False,
         lifespan="on",
@@ -118,44 +117,51 @@ async def serve_network(server: MCPServer, address: Address, listener: socket.so
     )
     web = uvicorn.Server(config)
     web.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment] # ours are below
+
+    async def stop_on_signal() -> None:
+        await until_signal()
+        web.should_exit = True
+        streams.end()
+        await anyio.sleep(_GRACE)
+        await closing()
+        os._exit(0)
+
     async with anyio.create_task_group() as group:
-        group.start_soon(_stop_on_signal, web, closing)
+        group.start_soon(stop_on_signal)
         await web.serve(sockets=[listener])
         await closing()
         group.cancel_scope.cancel()
 
 
-async def _stop_on_signal(web: uvicorn.Server, closing: Closing) -> None:
-    await until_signal()
-    web.handle_exit(signal.SIGTERM, None)  # what sse-starlette listens to for ending its streams in order
-    await anyio.sleep(_GRACE)
-    await closing()
-    os._exit(0)
+def _network_app(server: MCPServer, address: Address) -> ASGIApp:
+    sse = server.sse_app(host=address.host, max_request_body_size=MAX_BODY)
+    if address.transport == "sse":
+        return sse
+    streamable = server.streamable_http_app(host=address.host, max_request_body_size=MAX_BODY)
+    return Starlette(routes=[*streamable.routes, *sse.routes], lifespan=lambda _: server.session_manager.run())
 
 
-def network_app(server: MCPServer, address: Address) -> ASGIApp:
-    """The ASGI application of a network transport."""
-    app: ASGIApp
-    sse = app = server.sse_app(host=address.host, max_request_body_size=MAX_BODY)
-    if address.transport == "http":
-        streamable = server.streamable_http_app(host=address.host, max_request_body_size=MAX_BODY)
-        app = Starlette(routes=[*streamable.routes, *sse.routes], lifespan=lambda _: server.session_manager.run())
-    app = OneResponse(app)
-    return app if address.token is None else BearerGate(app, address.token)
+class Streams:
+    """Sees to it that a request gets one response, that this response ends, and that all of them can be ended.
 
-
-class OneResponse:
-    """Sees to it that a request gets one response, and that this response ends.
-
-    When the server ends, streams are left without their last message, and the SDK's SSE endpoint begins an empty
-    second response; either is a traceback or an error line in uvicorn's log.
+    Left to itself, a server that stops leaves traces in its log: streams without their last message, uvicorn's
+    cancelled tasks with their tracebacks, and the empty second response of the SDK's SSE endpoint.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._open: set[anyio.CancelScope] = set()
+
+    def end(self) -> None:
+        """End every request that is being answered."""
+        for scope in self._open:
+            scope.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and the first response back, to its end."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         started = ended = False
 
         async def send_first(message: Message) -> None:
@@ -167,8 +173,15 @@ class OneResponse:
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
-        await self._app(scope, receive, send_first)
-        if started and not ended:
+        with anyio.CancelScope() as request:
+            self._open.add(request)
+            try:
+                await self._app(scope, receive, send_first)
+            finally:
+                self._open.discard(request)
+        if not started:
+            await Response("The server is ending.", 503)(scope, receive, send)
+        elif not ended:
             await send({"type": "http.response.body", "body": b""})
 
 

@@ -58,7 +58,7 @@ class Watcher:
         looks_for_file = 0
         while True:
             try:
-                status, task = await self._ask(task_id, whole=whole)
+                task = await self._ask(task_id, notice, whole=whole)
             except (TaskNotFound, AuthFailed):
                 raise
             except AivideoError as weather:
@@ -66,7 +66,6 @@ class Watcher:
                 whole = whole or isinstance(weather, UnknownError)
                 quiet = _quiet(weather)
             else:
-                await notice(News(status))
                 if task and task.state.terminal:
                     whole_answer = task.state is not Status.COMPLETED or task.video_url is not None
                     looks_for_file += 1
@@ -77,13 +76,16 @@ class Watcher:
             pace = pause((anyio.current_time() - started) * speed, usual) / speed
             await anyio.sleep(max(quiet, pace * random.uniform(1 - _JITTER, 1 + _JITTER)))  # noqa: S311 - no secret
 
-    async def _ask(self, task_id: str, *, whole: bool) -> tuple[str, Task | None]:
+    async def _ask(self, task_id: str, notice: Notice, *, whole: bool) -> Task | None:
+        """One look; the task where it was fetched. The state is told before the fetch, well before any result."""
         if not whole:
             sighting = await self._upstream.status(task_id, tries=1)
+            await notice(News(sighting.status))
             if not Status.read(sighting.status).terminal:
-                return sighting.status, None
+                return None
         task = await self._upstream.task(task_id, tries=1)
-        return task.status, task
+        await notice(News(task.status))
+        return task
 
 
 def pause(elapsed: float, usual: tuple[float, float] | None) -> float:

@@ -7,6 +7,7 @@ from these annotations and from nothing else.
 
 from __future__ import annotations
 
+import re
 import types
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,8 @@ Kind = Literal["string", "integer", "boolean", "array"]
 def _check_text(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; describe the video in words")
+    if re.search("[\ud800-\udfff]", value):
+        raise ValueError("holds half of a character, which no JSON can carry")
     return value
 
 

@@ -44,11 +44,11 @@ def check_link(value: str) -> str:
     """
     if len(value) > _MAX_URL:
         raise ValueError(f"is a URL of {len(value)} characters; at most {_MAX_URL} are allowed")
-    if re.search(r"[\s\x00-\x1f\x7f\\]", value):
-        raise ValueError("is not a valid URL: it holds spaces, control characters or backslashes")
+    if re.search(r"[\s\x00-\x1f\x7f\\\ud800-\udfff]", value):
+        raise ValueError("is not a valid URL: it holds spaces, control characters, backslashes or half characters")
     try:
         parts = urlsplit(value)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if not host or parts.scheme.lower() not in ("http", "https"):

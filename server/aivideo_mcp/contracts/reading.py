@@ -29,6 +29,8 @@ def read_request(arguments: Mapping[str, Any]) -> Contract:
         InvalidPayload: With every fault named at once: field, what is wrong, what is allowed.
     """
     contract, fields = canonical(arguments)
+    if odd := next((name for name in fields if not name.isprintable()), None):  # pydantic cannot report it
+        raise InvalidPayload(f"{contract.name()}: {_unknown(odd, contract)}")
     try:
         return contract.model_validate({"model": contract.name(), **fields})
     except ValidationError as refusal:
@@ -52,7 +54,7 @@ def _explain(error: ErrorDetails, contract: type[Contract]) -> str:
     name = str(error["loc"][0])
     slot = next((slot for slot in contract.slots() if slot.name == name), None)
     if slot is None:
-        return f"{shown(name)} is not a field of this model, which takes {', '.join(s.name for s in contract.slots())}"
+        return _unknown(name, contract)
     where = name + "".join(f"[{part}]" for part in error["loc"][1:])
     if reason:  # our own checks: the text follows the field's name
         return f"{where} {reason}"
@@ -65,6 +67,10 @@ def _explain(error: ErrorDetails, contract: type[Contract]) -> str:
     if error["type"] in ("greater_than_equal", "less_than_equal"):
         return f"{where} {shown(error['input'])} is out of range{_use(slot)}"
     return f"{where} must be {'a string' if len(error['loc']) > 1 else _KINDS[slot.kind]}{_use(slot)}"
+
+
+def _unknown(name: str, contract: type[Contract]) -> str:
+    return f"{shown(name)} is not a field of this model, which takes {', '.join(s.name for s in contract.slots())}"
 
 
 def _use(slot: Slot) -> str:

@@ -17,6 +17,7 @@ from aivideo_mcp.contracts.contract import Contract, Slot
 from aivideo_mcp.contracts.models import MODELS
 from aivideo_mcp.errors import InvalidModel, InvalidPayload
 
+_LINES = 10_000  # of a resolution, such as 720; what is higher is none
 _SHOWN = 40  # characters of a caller's value that an error repeats at most
 
 
@@ -55,7 +56,10 @@ def model_named(name: object) -> type[Contract]:
 
 def shown(value: object) -> str:
     """A caller's value as an error may repeat it: as JSON when short, else only its size."""
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=repr)
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in lists
+        return "(a value that cannot be shown)"
     return text if len(text) <= _SHOWN else f"({len(text):,} characters)"
 
 
@@ -73,7 +77,7 @@ def _unfold(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if inner.get("model") == given.get("model"):
         inner.pop("model", None)
     if twice := sorted(inner.keys() & given.keys()):
-        raise InvalidPayload(f"{', '.join(map(shown, twice))} is given beside payload and in it; give it once")
+        raise InvalidPayload(f"{shown(twice[0])} is given beside payload and in it; give it once")
     return given | inner
 
 
@@ -89,7 +93,7 @@ def _our_name(name: str, value: object, contract: type[Contract]) -> str:
     own = {slot.name for slot in contract.slots()}
     for slot in contract.slots():
         if slot.wire_name == name != slot.name and (
-            name not in own or (slot.kind == "array" and isinstance(value, list))
+            name not in own or (slot.kind == "array" and isinstance(_listed(value), list))
         ):
             return slot.name
     return name if name in own else _upstream_words().get(name, name)
@@ -106,16 +110,23 @@ def _upstream_words() -> dict[str, str]:
 def _our_spelling(value: object, slot: Slot) -> object:
     """The same value in the type that the vocabulary uses; returned as it is where it has no such reading."""
     if slot.kind == "array" and isinstance(value, str):
-        listed = _read_json(value) if value.startswith("[") else None
+        listed = _listed(value)
         return listed if isinstance(listed, list) else [value]
     if slot.kind == "integer":
         return _integer(value)
     if slot.kind == "boolean" and isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower(), value)
-    if slot.kind == "string" and slot.values and isinstance(value, str | int):
-        word = str(value).strip().lower()
+    if slot.kind == "string" and slot.values:
+        value = _integer(value)
+        word = str(value).strip().lower() if isinstance(value, str) or value in range(_LINES) else None
         return next((v for v in slot.values if word in (v.lower(), v.lower().removesuffix("p"))), value)
     return value
+
+
+def _listed(value: object) -> object:
+    """A list that came as JSON text as the list it is; anything else as it came."""
+    listed = _read_json(value) if isinstance(value, str) and value.startswith("[") else None
+    return listed if isinstance(listed, list) else value
 
 
 def _integer(value: object) -> object:

@@ -64,6 +64,7 @@ async def running_sandbox(options: SandboxOptions) -> AsyncIterator[RunningSandb
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     with socket.create_server((_HOST, options.port)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each small answer waits 40 ms for an ACK
         # `serve` would take over the process's signals. Its parts do not, and nothing more is needed: once
         # started, the event loop itself serves, and no task has to run beside it.
         await server.startup(sockets=[listener])

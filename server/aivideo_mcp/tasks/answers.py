@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 from pydantic.alias_generators import to_camel
 
 from aivideo_mcp.errors import AivideoError
-from aivideo_mcp.tasks.reading import quoted, read_count, read_reason, read_time, read_url, written
-
-KEPT: Final = timedelta(hours=24)  # how long the upstream keeps a finished file
+from aivideo_mcp.tasks.reading import expiry, quoted, read_count, read_id, read_reason, read_time, read_url, written
 
 
 class Status(StrEnum):
@@ -75,6 +72,10 @@ class Task(Answer):
     file: str | None = None
     output: Output | None = None
 
+    def lines(self) -> list[str]:
+        """The plain values, and the reason of a failure."""
+        return [*super().lines(), *([self.reason] if self.state is Status.FAILED else [])]
+
     @property
     def state(self) -> Status:
         """The status as one of the known states."""
@@ -89,8 +90,8 @@ class Task(Answer):
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self | None:
         """The task in an answer; None when it has no id or no status, and so is no task."""
-        task_id = body.get("id", body.get("taskId"))
-        if not (isinstance(task_id, str) and task_id and isinstance(body.get("status"), str)):
+        task_id = read_id(body)
+        if task_id is None or not isinstance(body.get("status"), str):
             return None
         output = _read_output(body.get("output"))
         completed = read_time(body.get("completedAt"))
@@ -101,7 +102,7 @@ class Task(Answer):
             model=quoted(body.get("model"), 40),
             status=status,
             video_url=output.url if output and finished else None,
-            expires_at=written(completed + KEPT) if completed and finished else None,
+            expires_at=written(expiry(completed)) if finished else None,
             credits_charged=read_count(body.get("creditsCharged")),
             credits_refunded=read_count(body.get("creditsRefunded")),
             created_at=written(read_time(body.get("createdAt"))),
@@ -165,8 +166,8 @@ class Submission(Answer):
     @classmethod
     def read(cls, body: Mapping[str, Any], model: str, key: str) -> Self | None:
         """The submission in an answer; None when it holds no task id."""
-        task_id = body.get("taskId", body.get("id"))
-        if not (isinstance(task_id, str) and task_id):
+        task_id = read_id(body)
+        if task_id is None:
             return None
         return cls(
             id=task_id,

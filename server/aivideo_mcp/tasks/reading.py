@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aivideo_mcp.errors import InvalidPayload
 
+KEPT: Final = timedelta(hours=24)  # how long the upstream keeps a finished file
 MAX_QUOTED: Final = 300  # characters of upstream text that reach a caller
 MAX_URL: Final = 4096
 MAX_ID: Final = 200
@@ -30,7 +31,7 @@ def check_task_id(value: object) -> str:
     """
     if value is None:
         raise InvalidPayload("taskId is missing; use the id that the call which created the task returned")
-    if not isinstance(value, str) or not _TASK_ID.fullmatch(value) or ".." in value:
+    if not isinstance(value, str) or not _TASK_ID.fullmatch(value) or ".." in value or value == ".":
         raise InvalidPayload(
             f"taskId is not a task id: use the string from the call that created the task, 1 to {MAX_ID} letters, "
             "digits and signs other than / \\ ? # % and spaces"
@@ -42,16 +43,25 @@ def quoted(text: object, limit: int = MAX_QUOTED) -> str | None:
     """Upstream text as data: one line, bounded, without control or direction characters; None if it is no text."""
     if not isinstance(text, str):
         return None
-    visible = "".join(" " if unicodedata.category(c) in _INVISIBLE else c for c in text[: limit * 4])
-    line = " ".join(visible.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    read = text[: limit * 4]  # a text of megabytes is not folded to its end
+    line = " ".join("".join(" " if unicodedata.category(c) in _INVISIBLE else c for c in read).split()).replace(
+        '"', "'"
+    )
+    return line if len(line) <= limit and len(read) == len(text) else line[: limit - 1] + "…"
 
 
-def read_reason(error: object) -> str | None:
+def read_reason(error: object, depth: int = 3) -> str | None:
     """The text of an `error`, which is a string or an object with a text somewhere in it."""
-    if isinstance(error, Mapping):
-        return next(filter(None, (quoted(error.get(k)) for k in ("message", "msg", "error", "code"))), None)
+    if isinstance(error, Mapping) and depth:
+        named = (error.get(name) for name in ("message", "msg", "error", "code"))
+        return next(filter(None, (read_reason(value, depth - 1) for value in named)), None)
     return quoted(error) or None
+
+
+def read_id(body: Mapping[str, Any]) -> str | None:
+    """A task's id, under either of its names: opaque, but visible and of bounded length."""
+    given = next((body[name] for name in ("id", "taskId") if body.get(name) is not None), None)
+    return given if given and isinstance(given, str) and quoted(given, MAX_ID) == given else None
 
 
 def read_url(value: object) -> str | None:
@@ -78,6 +88,14 @@ def read_time(value: object) -> datetime | None:
         time = datetime.fromisoformat(value)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
+        return None
+
+
+def expiry(completed: datetime | None) -> datetime | None:
+    """When the upstream deletes the file of a task that was completed then."""
+    try:
+        return None if completed is None else completed + KEPT
+    except OverflowError:
         return None
 
 

@@ -103,6 +103,14 @@ async def models(workflow: Workflow, call: Call) -> Envelope:
     return Envelope(ok=True, data=Catalogue(models=models), next_steps=steps)
 
 
+def named_task(arguments: Mapping[str, Any]) -> str | None:
+    """The task that a call named, if it is one that can be named."""
+    try:
+        return check_task_id(arguments.get("taskId"))
+    except InvalidPayload:
+        return None
+
+
 async def _request(fields: Mapping[str, Any]) -> Contract:
     if _weight(fields) < _LARGE:
         return read_request(fields)

@@ -48,6 +48,7 @@ class Tool:
         try:
             return await self.handle(workflow, call)
         except AivideoError as failure:
+            failure.task_id = failure.task_id or handlers.named_task(call.arguments)
             return Envelope.failure(failure)
         except Exception:
             logger.exception("tool %s broke", self.name)
