@@ -8,6 +8,7 @@ goes with which model stands in the field's description. What a contract accepts
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cache
 from typing import Any, Final
 
@@ -66,9 +67,9 @@ def wire_schema(contract: type[Contract]) -> Schema:
 
 def answer_schema(envelope: type[BaseModel], data: type[BaseModel]) -> Schema:
     """The output schema of a tool: the envelope with its own `data`, all keys required, no references."""
-    schema = _plain(envelope)
-    own = {"data": {"anyOf": [_plain(data), {"type": "null"}]}}
-    return {**schema, "properties": schema["properties"] | own}
+    schema = deepcopy(_plain(envelope))
+    schema["properties"]["data"] = {"anyOf": [deepcopy(_plain(data)), {"type": "null"}]}
+    return schema
 
 
 def describe_model(contract: type[Contract]) -> dict[str, Any]:
@@ -152,8 +153,6 @@ def _who_takes_what(users: list[tuple[str, Slot]]) -> str:
         allowed = slot.allowed if slot.kind != "boolean" else ""
         default = f" (default {slot.default})" if slot.default is not None else ""
         groups.setdefault(allowed + default, []).append(model + ("!" if slot.required else ""))
-    if len(groups) == 1 and len(users) == len(MODELS):
-        return next(iter(groups))
     return "; ".join(", ".join(models) + (f": {allowed}" if allowed else "") for allowed, models in groups.items())
 
 

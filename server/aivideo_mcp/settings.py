@@ -55,11 +55,29 @@ def _base_url(text: str) -> str:
     if text.lower().startswith("http") and set("@?#") & set(text):
         raise ValueError("holds credentials, a query or a fragment")
     address = _ADDRESS.fullmatch(text)
-    if address is None or int(address["port"] or 0) > _MOST_PORT:
+    if address is None or int(address["port"] or 0) > _MOST_PORT or not _names_a_host(address["host"]):
         raise ValueError("is not an http(s) URL")
     if address["scheme"].lower() == "http" and not is_loopback(address["host"].strip("[]")):
         raise ValueError("is plain http to another machine, which would send the key unencrypted; use https")
     return text.rstrip("/")
+
+
+def _names_a_host(text: str) -> bool:
+    """Whether a host is a name, or a number that is an address."""
+    try:
+        if text.startswith("["):
+            ipaddress.IPv6Address(text.strip("[]"))
+        elif text.replace(".", "").isdigit():
+            ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _secret(text: str) -> str:
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("holds characters that no HTTP header can carry, or spaces")
+    return text
 
 
 def _header_text(text: str) -> str:
@@ -87,7 +105,7 @@ class Settings:
 
     api_key: str | None = _variable(
         "AIVIDEO_API_KEY",
-        _header_text,
+        _secret,
         None,
         "ak_...",
         "Your API key. Without it the server starts and lists its tools, and every call that needs it answers"
@@ -145,9 +163,9 @@ class Settings:
     )
     http_token: str | None = _variable(
         "AIVIDEO_HTTP_TOKEN",
-        _header_text,
+        _secret,
         None,
-        "a long random text",
+        "a-long-random-text",
         "Bearer token that the network transports ask for; required to bind beyond loopback",
         repr=False,
     )

@@ -84,7 +84,7 @@ class Address:
         if not is_loopback(self.host) and self.token is None:
             raise ConfigurationError(
                 f"--host {self.host} is reachable from other machines, so AIVIDEO_HTTP_TOKEN must be set. "
-                "Example: AIVIDEO_HTTP_TOKEN=<a long random text>"
+                "Example: AIVIDEO_HTTP_TOKEN=a-long-random-text"
             )
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:

@@ -2,8 +2,9 @@
 
 Taken beside the canonical form, without being advertised: the upstream's names and types (`content`, `ratio`,
 `"duration": "5"`, `prompt: [...]` for lv), the older skill's `{"model": ..., "payload": ...}` with the payload an
-object or a JSON string, one string where a list of one is meant, a list written as JSON. Only spellings change
-here, never meanings: a duration of 7 stays 7 and is refused by the contract.
+object or a JSON string (its `filterMode` is dropped, as the upstream dropped it), one string where a list of one is
+meant, a list written as JSON. Only spellings change here, never meanings: a duration of 7 stays 7 and is refused by
+the contract.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from aivideo_mcp.contracts.contract import Contract, Slot
 from aivideo_mcp.contracts.models import MODELS
 from aivideo_mcp.errors import InvalidModel, InvalidPayload
 
+_RETIRED = frozenset({"filterMode"})  # the older skill had to send it; the upstream reads it no more
 _LINES = 10_000  # of a resolution, such as 720; what is higher is none
 _SHOWN = 40  # characters of a caller's value that an error repeats at most
 
@@ -34,6 +36,8 @@ def canonical(arguments: Mapping[str, Any]) -> tuple[type[Contract], dict[str, A
     fields: dict[str, Any] = {}
     for name, value in written.items():
         ours = _our_name(name, value, contract)
+        if ours in _RETIRED:
+            continue
         if value == [] and ours in slots:  # an empty list gives nothing, like null
             continue
         if ours in fields:

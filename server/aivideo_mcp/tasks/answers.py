@@ -90,7 +90,7 @@ class Task(Answer):
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self | None:
         """The task in an answer; None when it has no id or no status, and so is no task."""
-        task_id = read_id(body)
+        task_id = read_id(body, "id", "taskId")
         if task_id is None or not isinstance(body.get("status"), str):
             return None
         output = _read_output(body.get("output"))
@@ -166,7 +166,7 @@ class Submission(Answer):
     @classmethod
     def read(cls, body: Mapping[str, Any], model: str, key: str) -> Self | None:
         """The submission in an answer; None when it holds no task id."""
-        task_id = read_id(body)
+        task_id = read_id(body, "taskId", "id")
         if task_id is None:
             return None
         return cls(

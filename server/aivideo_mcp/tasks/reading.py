@@ -40,13 +40,17 @@ def check_task_id(value: object) -> str:
 
 
 def quoted(text: object, limit: int = MAX_QUOTED) -> str | None:
-    """Upstream text as data: one line, bounded, without control or direction characters; None if it is no text."""
+    """Upstream text as data: one bounded line that cannot end a quotation; None if it is no text."""
+    line = _visible(text, limit)
+    return line and line.replace('"', "'")
+
+
+def _visible(text: object, limit: int) -> str | None:
+    """A text on one line, without control or direction characters, cut with a mark; None if it is no text."""
     if not isinstance(text, str):
         return None
     read = text[: limit * 4]  # a text of megabytes is not folded to its end
-    line = " ".join("".join(" " if unicodedata.category(c) in _INVISIBLE else c for c in read).split()).replace(
-        '"', "'"
-    )
+    line = " ".join("".join(" " if unicodedata.category(c) in _INVISIBLE else c for c in read).split())
     return line if len(line) <= limit and len(read) == len(text) else line[: limit - 1] + "…"
 
 
@@ -58,10 +62,10 @@ def read_reason(error: object, depth: int = 3) -> str | None:
     return quoted(error) or None
 
 
-def read_id(body: Mapping[str, Any]) -> str | None:
-    """A task's id, under either of its names: opaque, but visible and of bounded length."""
-    given = next((body[name] for name in ("id", "taskId") if body.get(name) is not None), None)
-    return given if given and isinstance(given, str) and quoted(given, MAX_ID) == given else None
+def read_id(body: Mapping[str, Any], *names: str) -> str | None:
+    """A task's id, under the first of these names that has one: opaque, but visible and of bounded length."""
+    given = next((body[name] for name in names if body.get(name)), None)
+    return given if isinstance(given, str) and _visible(given, MAX_ID) == given else None
 
 
 def read_url(value: object) -> str | None:
@@ -77,6 +81,8 @@ def read_url(value: object) -> str | None:
 
 def read_count(value: object) -> int | None:
     """A whole number that is not negative."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
