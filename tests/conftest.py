@@ -11,6 +11,12 @@ import trio.testing
 os.environ.pop("AIVIDEO_API_KEY", None)  # no test may ever spend somebody's credits
 
 
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a ledger of its own, in its own process and in those it starts."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import httpx
 
 from aivideo_mcp.client import Upstream
+from aivideo_mcp.ledger import Ledger
 from aivideo_mcp.settings import Settings
+from aivideo_mcp.workflow import Workflow, open_workflow
 
 KEY = "ak_canary_0123456789"
 BASE = "https://api.example.test"
@@ -46,6 +51,23 @@ class FakeNetwork(httpx.AsyncBaseTransport):
     def upstream(self, **settings: Any) -> Upstream:
         """An Upstream over this network."""
         return Upstream(Settings(**{"api_key": KEY, "base_url": BASE, **settings}), transport=self)
+
+    @asynccontextmanager
+    async def workflow(self, **given: Any) -> AsyncIterator[Workflow]:
+        """A workflow over this network, whose ledger does its work at once: virtual time knows no threads."""
+        settings = Settings(**{"api_key": KEY, "base_url": BASE, **given})
+        ledger = Ledger(settings, wall=lambda: _STARTED + anyio.current_time(), in_thread=at_once)
+        async with open_workflow(settings, Upstream(settings, transport=self, gate=ledger), ledger) as workflow:
+            yield workflow
+
+
+_STARTED = 1_795_428_000.0  # 2026-11-23T10:00:00Z, when the tasks below are made
+
+
+async def at_once(work: Callable[[], Any], /) -> Any:
+    """Blocking work done where it stands."""
+    await anyio.lowlevel.checkpoint()
+    return work()
 
 
 async def _streamed(content: bytes) -> AsyncIterator[bytes]:

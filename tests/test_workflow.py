@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import pytest
 
 from aivideo_mcp import errors
 from aivideo_mcp.contracts import read_request
-from aivideo_mcp.settings import Settings
+from aivideo_mcp.submission import Terms
 from aivideo_mcp.watcher import pause
-from aivideo_mcp.workflow import Terms, Workflow, open_workflow
-from tests.fakes import BASE, KEY, SUBMITTED, T2V, FakeNetwork, page, reply, task
+from aivideo_mcp.workflow import Workflow
+from tests.fakes import SUBMITTED, T2V, FakeNetwork, page, reply, task
 
 pytestmark = pytest.mark.anyio
 
@@ -32,11 +31,8 @@ def anyio_backend(virtual_time: object) -> object:
     return virtual_time
 
 
-@asynccontextmanager
-async def opened(network: FakeNetwork, **settings: Any) -> AsyncIterator[Workflow]:
-    upstream = network.upstream(**settings)
-    async with open_workflow(Settings(**{"api_key": KEY, "base_url": BASE, **settings}), upstream) as workflow:
-        yield workflow
+def opened(network: FakeNetwork, **settings: Any) -> AbstractAsyncContextManager[Workflow]:
+    return network.workflow(**settings)
 
 
 class Listener:
@@ -181,7 +177,8 @@ async def test_a_finished_task_without_a_file_is_looked_at_again_but_not_for_eve
     async with opened(late) as workflow:
         assert (await workflow.generate(REQUEST, Terms(), Listener().tell, seen=True)).task.video_url
     async with opened(never) as workflow:
-        assert (await workflow.generate(REQUEST, Terms(), Listener().tell, seen=True)).task.video_url is None
+        other = Terms(idempotency_key="another-one")
+        assert (await workflow.generate(REQUEST, other, Listener().tell, seen=True)).task.video_url is None
     assert never.calls().count("task") == 3
 
 
@@ -279,7 +276,8 @@ async def test_a_create_that_breaks_inside_us_is_uncertain_and_the_server_lives_
             patched.setattr(workflow.upstream, "create", broken)
             with pytest.raises(errors.SubmissionUncertain):
                 await workflow.create(REQUEST, Terms())
-        assert (await workflow.create(REQUEST, Terms())).id == "ck1"
+        other = read_request({**T2V, "prompt": "a dog"})
+        assert (await workflow.create(other, Terms())).submission.id == "ck1"
     assert "a bug" in caplog.text
 
 

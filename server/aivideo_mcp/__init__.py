@@ -10,8 +10,10 @@ The rooms, each importing only from those below it (enforced by import-linter):
     workflow      create -> wait -> fetch -> save
     reporting     what a waiting caller is told
     media         finished videos, saved inside one folder
-    watcher       when to ask how a task is doing
+    submission    from a request to its task, with at most one charge
+    watcher       one watch over all tasks that somebody waits for
     client        the seven upstream calls
+    ledger        what was asked, paid for and delivered; survives everything
     settings      flags and environment become one frozen value
     tasks         what is answered: states, tasks, the envelope
     schemas       projections of the contracts: JSON Schemas, tables

@@ -60,7 +60,10 @@ def build_server(workflow: Workflow, *, sandbox: bool = False) -> MCPServer:
 def _registered(tool: Tool, workflow: Workflow) -> McpTool:
     async def run(arguments: Mapping[str, Any], ctx: Context) -> CallToolResult:
         seen = "progress_token" in (ctx.request_context.meta or {})
-        return _result(await tool.call(workflow, Call(arguments, _teller(ctx), seen=seen)))
+        envelope = await tool.call(workflow, Call(arguments, _teller(ctx), seen=seen))
+        if tool.hands_over and envelope.outcome and envelope.task_id and not await _left(ctx):
+            workflow.note_delivery(envelope.task_id)
+        return _result(envelope)
 
     return McpTool(
         fn=run,
@@ -78,6 +81,17 @@ def _registered(tool: Tool, workflow: Workflow) -> McpTool:
             open_world_hint=tool.hints.open_world,
         ),
     )
+
+
+async def _left(ctx: Context) -> bool:
+    """Whether the client of a streamable HTTP call has hung up, which the SDK does not treat as a cancel.
+
+    On SSE the request is a finished POST, and a client that hangs up ends its session and this call with it.
+    """
+    request = ctx.request_context.request
+    if request is None or "session_id" in request.query_params:
+        return False
+    return bool(await request.is_disconnected())
 
 
 def _teller(ctx: Context) -> Tell:

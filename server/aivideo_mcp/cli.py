@@ -8,21 +8,23 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from aivideo_mcp import __version__
-from aivideo_mcp.errors import ConfigurationError
+from aivideo_mcp.errors import ConfigurationError, LedgerUnavailable
 from aivideo_mcp.settings import VARIABLES, Settings, process_settings, read_settings
 
 if TYPE_CHECKING:
     from aivideo_mcp.sandbox import RunningSandbox
-    from aivideo_mcp.tasks import Envelope
 
 SANDBOX_SPEED: Final = 60.0
 _ACTIONS: Final = {"getStatus": "get_status", "getTask": "get_task", "cancelTask": "cancel_task"}
@@ -74,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--taskId", dest="task_id", help="the task's id")
     run.set_defaults(run=_run)
 
+    forget = commands.add_parser("forget", help="delete this account's records from the ledger")
+    forget.add_argument("--days", type=_days, default=0.0, help="keep what is younger than this (0)")
+    forget.add_argument(
+        "--all", action="store_true", help="also what was never delivered: calling again then pays again"
+    )
+    forget.set_defaults(run=_forget)
+
     sandbox = commands.add_parser("sandbox", help="serve the embedded upstream alone, over HTTP")
     sandbox.add_argument("--port", type=_port, default=8787, help="0 takes any free one")
     _add_sandbox_flags(sandbox)
@@ -109,6 +118,16 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _days(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 36_500:  # noqa: PLR2004 - a century
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, such as 30")
+    return number
+
+
 def _positive(text: str) -> float:
     try:
         number = float(text)
@@ -134,11 +153,17 @@ def _serve(arguments: argparse.Namespace) -> int:
                 _say(_NO_KEY)
             async with open_workflow(settings) as workflow:
                 server = build_server(workflow, sandbox=arguments.sandbox)
+
+                async def closing() -> None:
+                    await workflow.aclose()
+                    if arguments.sandbox and process_settings().state_dir is None:
+                        shutil.rmtree(settings.state_folder, ignore_errors=True)  # an exit by signal unwinds nothing
+
                 if address and listener:
                     _say(f"MCP at {address.url(listener)}")
-                    await serve_network(server, address, listener, workflow.aclose)
+                    await serve_network(server, address, listener, closing)
                 else:
-                    await serve_stdio(server, workflow.aclose)
+                    await serve_stdio(server, closing)
 
     anyio.run(serve)
     return 0
@@ -157,13 +182,11 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = process_settings()
     tool = "generate_video" if making else _ACTIONS[arguments.action]
     given = {"model": arguments.model, "payload": arguments.payload} if making else {"taskId": arguments.task_id}
-    envelope = anyio.run(_call, tool, given, settings)
-    print(json.dumps(envelope.model_dump(mode="json", by_alias=True), indent=2))
-    return 0 if envelope.ok else 1
+    return 0 if anyio.run(_call, tool, given, settings) else 1
 
 
-async def _call(name: str, given: dict[str, Any], settings: Settings) -> Envelope:
-    """One tool call without MCP, with its progress on stderr."""
+async def _call(name: str, given: dict[str, Any], settings: Settings) -> bool:
+    """One tool call without MCP, progress on stderr, the envelope on stdout; whether it is ok."""
     from aivideo_mcp.console import ProgressLine  # noqa: PLC0415 - only this command shows progress
     from aivideo_mcp.tools import TOOLS, Call  # noqa: PLC0415 - the contracts, which serve imports with mcp
     from aivideo_mcp.workflow import open_workflow  # noqa: PLC0415 - the same
@@ -180,8 +203,29 @@ async def _call(name: str, given: dict[str, Any], settings: Settings) -> Envelop
         group.start_soon(turn)
         envelope = await tool.call(workflow, Call(given, line.tell, seen=True))
         group.cancel_scope.cancel()
-    line.close()
-    return envelope
+        line.close()
+        print(json.dumps(envelope.model_dump(mode="json", by_alias=True), indent=2), flush=True)
+        if tool.hands_over and envelope.outcome and envelope.task_id:
+            await workflow.delivered(envelope.task_id)
+    return envelope.ok
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    from aivideo_mcp.ledger import Ledger  # noqa: PLC0415 - only where it is asked for
+
+    async def forget() -> int:
+        ledger = Ledger(process_settings())
+        try:
+            return await ledger.forget(arguments.days, open_too=arguments.all)
+        finally:
+            await ledger.aclose()
+
+    try:
+        number = anyio.run(forget)
+    except LedgerUnavailable as failure:
+        raise ConfigurationError(f"{failure.message} Example: AIVIDEO_STATE_DIR=/home/me/aivideo-state") from None
+    _say(f"{number} record{'' if number == 1 else 's'} deleted")
+    return 0
 
 
 def _sandbox(arguments: argparse.Namespace) -> int:
@@ -214,7 +258,14 @@ async def _settings(arguments: argparse.Namespace) -> AsyncIterator[Settings]:
     process_settings()  # a bad variable is told before anything starts
     async with _running_sandbox(arguments) as sandbox:
         _say(f"SANDBOX inside, at {sandbox.url}: no real videos, no real credits, {arguments.speed:g} times faster")
-        yield process_settings(base_url=sandbox.url, api_key=sandbox.key)
+        settings = process_settings(base_url=sandbox.url, api_key=sandbox.key)
+        if settings.state_dir is not None:
+            yield settings
+            return
+        with tempfile.TemporaryDirectory(
+            prefix="aivideo-sandbox-", ignore_cleanup_errors=True
+        ) as state:  # its tasks end with it, and so may these
+            yield replace(settings, state_dir=Path(state))
 
 
 @asynccontextmanager

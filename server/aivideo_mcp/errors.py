@@ -7,6 +7,7 @@
     ├── Refused                  the upstream said no, and charged nothing
     │   ├── AuthFailed           AUTH_FAILED
     │   ├── RateLimited          RATE_LIMITED
+    │   │   └── BudgetSpent      our own query budget, before the upstream's limit is hit
     │   ├── InsufficientCredits  INSUFFICIENT_CREDITS
     │   ├── TaskNotFound         TASK_NOT_FOUND
     │   ├── ContentRejected      CONTENT_REJECTED
@@ -19,6 +20,7 @@
     ├── UnknownError             UNKNOWN_ERROR: an answer that fits nothing we know
     │   ├── BrokenAnswer         no answer of the API at all: HTML, empty, cut off, oversized
     │   └── Redirected           a redirect, which is not followed with the key
+    ├── LedgerUnavailable        UNKNOWN_ERROR: nothing is sent without a record of it
     ├── SubmissionUncertain      SUBMISSION_UNCERTAIN: a create whose answer was lost
     ├── GenerationFailed         GENERATION_FAILED: the task ended FAILED
     ├── TaskCancelled            TASK_CANCELLED: the task ended CANCEL
@@ -103,6 +105,10 @@ class RateLimited(Refused):
     advice = ("Wait for retryAfter seconds, then make the same call again.",)
 
 
+class BudgetSpent(RateLimited):
+    """This machine's query budget is spent, or the upstream asked for quiet."""
+
+
 class InsufficientCredits(Refused):
     """The balance does not cover the price; nothing was charged."""
 
@@ -179,6 +185,12 @@ class Redirected(UnknownError):
     """The upstream pointed elsewhere, and the key does not go there."""
 
     advice = ("Check AIVIDEO_BASE_URL: it must be the API's own address, without redirects.",)
+
+
+class LedgerUnavailable(AivideoError):
+    """The ledger cannot be read or written, and nothing is paid for without a record."""
+
+    advice = ("Ask the user to free disk space or to set AIVIDEO_STATE_DIR to a folder that can be written.",)
 
 
 class SubmissionUncertain(AivideoError):

@@ -6,6 +6,7 @@ error lines derive from it. `read_settings` is the only step that can fail.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -121,6 +122,21 @@ class Settings:
     )
     timeout_ms: int = _variable("AIVIDEO_TIMEOUT_MS", _whole(100, 600_000), 30_000, "30000", "One request")
     max_retries: int = _variable("AIVIDEO_MAX_RETRIES", _whole(0, 10), 3, "3", "Further tries of idempotent reads")
+    state_dir: Path | None = _variable(
+        "AIVIDEO_STATE_DIR",
+        _folder,
+        None,
+        "/home/me/.local/state/aivideo-mcp",
+        "Folder of the ledger, which several servers may share",
+        default_text="the platform's user state folder",
+    )
+    queries_per_minute: int = _variable(
+        "AIVIDEO_QUERIES_PER_MINUTE",
+        _whole(1, 6000),
+        54,
+        "54",
+        "Query budget of all servers on this state folder together; a sandbox raises it with its speed",
+    )
     output_dir: Path | None = _variable(
         "AIVIDEO_OUTPUT_DIR",
         _folder,
@@ -174,6 +190,19 @@ class Settings:
     def timeout(self) -> float:
         """Seconds for one request."""
         return self.timeout_ms / 1000
+
+    @property
+    def state_folder(self) -> Path:
+        """Where the ledger lives."""
+        import platformdirs  # noqa: PLC0415 - 20 ms that only the first use of the ledger should pay
+
+        return self.state_dir or platformdirs.user_state_path("aivideo-mcp", appauthor=False)
+
+    @property
+    def account(self) -> str:
+        """A fingerprint of base URL and key, which tells accounts apart and gives neither away."""
+        secret = f"{self.base_url}\n{self.api_key}"
+        return hashlib.scrypt(secret.encode(), salt=b"aivideo-mcp", n=2**10, r=8, p=1, dklen=16).hex()
 
     @property
     def local_upstream(self) -> bool:

@@ -1,26 +1,31 @@
-"""When to ask how a task is doing, and when it has ended.
+"""One watch over all tasks that somebody waits for: when to ask, whom to tell, when it is over.
 
-Errors while asking are weather: a 429, a 5xx or a broken answer says nothing about the task, so asking goes on.
+One task is asked for by its state, several by one list, which costs no more than one. With nobody waiting nothing is
+asked. Errors while asking are weather: a 429, a 5xx or a broken answer says nothing about a task, so asking goes on.
 A task that does not exist, or a key that is not accepted, is not weather and ends the watch.
 """
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from aivideo_mcp.client import Upstream
-from aivideo_mcp.errors import AivideoError, AuthFailed, TaskNotFound, UnknownError
+from aivideo_mcp.errors import AivideoError, AuthFailed, RateLimited, TaskNotFound, UnknownError
 from aivideo_mcp.tasks import Status, Task
 
 LONGEST_QUIET: Final = 120.0  # seconds of Retry-After that are sat out at most before asking again
 _OFTEN, _SELDOM = 4.0, 9.0  # seconds between two questions
+_FIRST: Final = 1.0  # seconds from the first wait to the first question: more may come to share it
 _START: Final = 30.0  # seconds in which a wrong start would show
 _FILE_TRIES: Final = 3  # questions after COMPLETED for a file address that is not there yet
+_UNLISTED: Final = 3  # times longer between questions about a task that the list does not show
 _JITTER: Final = 0.2
 
 
@@ -35,11 +40,61 @@ class News:
 Notice = Callable[[News], Awaitable[None]]
 
 
-class Watcher:
-    """Asks until a task has ended."""
+@dataclass(eq=False)
+class _Watch:
+    """One task, and those who wait for it."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    task_id: str
+    usual: tuple[float, float] | None
+    started: float
+    waiters: int = 0
+    news: News = News(None)
+    changed: anyio.Event = field(default_factory=anyio.Event)
+    outcome: Task | AivideoError | None = None
+    whole: bool = False  # whether to ask for the whole task: its state stands there beyond doubt
+    files_missed: int = 0
+    unlisted_due: float = 0.0
+
+    def tell(self, news: News) -> None:
+        self.news = news
+        self._wake()
+
+    def end(self, outcome: Task | AivideoError) -> None:
+        self.outcome = outcome
+        self._wake()
+
+    def settles(self, task: Task) -> bool:
+        """Whether a task as it was read is the end, its file's address included if that comes in time."""
+        if not task.state.terminal:
+            return False
+        if task.state is not Status.COMPLETED or task.video_url is not None:
+            return True
+        self.files_missed += 1
+        return self.files_missed >= _FILE_TRIES
+
+    def _wake(self) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
+
+
+class Watcher:
+    """Asks for everybody.
+
+    Args:
+        upstream: Whom to ask.
+        background: Where the asking runs, for as long as somebody waits.
+        seen: Told of each change of a task's state.
+    """
+
+    def __init__(self, upstream: Upstream, background: TaskGroup, seen: Callable[[str, str], Awaitable[None]]) -> None:
         self._upstream = upstream
+        self._background = background
+        self._seen = seen
+        self._watches: dict[str, _Watch] = {}
+        self._asking = False
+        self._due = 0.0
+        self._asked = float("-inf")
+        self._woken = anyio.Event()
 
     async def until_ended(self, task_id: str, usual: tuple[float, float] | None, notice: Notice) -> Task:
         """Wait for the end of a task; no time limit of its own, cancel it to leave.
@@ -53,39 +108,112 @@ class Watcher:
             TaskNotFound: There is no such task for this key.
             AuthFailed: The key is not accepted.
         """
-        started = anyio.current_time()
-        whole = False  # whether to ask for the whole task: its state stands there beyond doubt
-        looks_for_file = 0
-        while True:
-            try:
-                task = await self._ask(task_id, notice, whole=whole)
-            except (TaskNotFound, AuthFailed):
-                raise
-            except AivideoError as weather:
-                await notice(News(None, weather.message))
-                whole = whole or isinstance(weather, UnknownError)
-                quiet = _quiet(weather)
-            else:
-                if task and task.state.terminal:
-                    whole_answer = task.state is not Status.COMPLETED or task.video_url is not None
-                    looks_for_file += 1
-                    if whole_answer or looks_for_file == _FILE_TRIES:
-                        return task
-                quiet = 0.0
-            speed = self._upstream.sandbox_speed or 1.0
-            pace = pause((anyio.current_time() - started) * speed, usual) / speed
-            await anyio.sleep(max(quiet, pace * random.uniform(1 - _JITTER, 1 + _JITTER)))  # noqa: S311 - no secret
+        watch = self._joined(task_id, usual)
+        try:
+            while watch.outcome is None:
+                await watch.changed.wait()
+                await notice(watch.news)
+        finally:
+            watch.waiters -= 1
+            if not watch.waiters:
+                self._watches.pop(task_id, None)
+                self._woken.set()
+        if isinstance(watch.outcome, AivideoError):
+            raise copy.copy(watch.outcome)  # each waiter adds its own advice
+        return watch.outcome
 
-    async def _ask(self, task_id: str, notice: Notice, *, whole: bool) -> Task | None:
-        """One look; the task where it was fetched. The state is told before the fetch, well before any result."""
-        if not whole:
-            sighting = await self._upstream.status(task_id, tries=1)
-            await notice(News(sighting.status))
-            if not Status.read(sighting.status).terminal:
-                return None
-        task = await self._upstream.task(task_id, tries=1)
-        await notice(News(task.status))
-        return task
+    @property
+    def _speed(self) -> float:
+        return self._upstream.sandbox_speed or 1.0
+
+    def _joined(self, task_id: str, usual: tuple[float, float] | None) -> _Watch:
+        now = anyio.current_time()
+        watch = self._watches.get(task_id)
+        if watch is None:
+            watch = self._watches[task_id] = _Watch(task_id, usual, now)
+        watch.waiters += 1
+        soon = max(now + _FIRST / self._speed, self._asked + _OFTEN / self._speed)
+        self._due = min(self._due, soon) if self._asking else soon
+        if self._asking:
+            self._woken.set()
+        else:
+            self._asking = True
+            self._background.start_soon(self._ask_on)
+        return watch
+
+    async def _ask_on(self) -> None:
+        """Ask, round after round, until nobody waits."""
+        try:
+            while self._watches:
+                self._woken = anyio.Event()
+                with anyio.CancelScope(deadline=self._due):
+                    await self._woken.wait()
+                    continue
+                self._asked = anyio.current_time()
+                quiet = await self._ask()
+                now = anyio.current_time()
+                pauses = (pause((now - w.started) * self._speed, w.usual) for w in self._watches.values())
+                pace = min(pauses, default=0.0) / self._speed
+                self._due = now + max(quiet, pace * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - no secret
+        finally:
+            self._asking = False
+
+    async def _ask(self) -> float:
+        """One round; seconds of quiet that the upstream asked for."""
+        watches = list(self._watches.values())
+        if len(watches) == 1:
+            return await self._ask_for(watches[0])
+        try:
+            listed = {entry.task.id: entry.task for entry in await self._upstream.tasks(tries=1)}
+        except TaskNotFound as fault:  # a list that is not there says nothing of any task
+            return max(self._weather(watch, UnknownError(fault.message)) for watch in watches)
+        except AivideoError as fault:
+            return max(self._weather(watch, fault) for watch in watches)
+        now = anyio.current_time()
+        for watch in watches:
+            task = listed.get(watch.task_id)
+            if task is not None:
+                await self._tell(watch, task.status)
+            if task is None or (task.state.terminal and not _shows_outcome(task)):
+                if now >= watch.unlisted_due and watch.waiters:
+                    quiet = await self._ask_for(watch)
+                    watch.unlisted_due = now + _UNLISTED * _OFTEN / self._speed
+                    if quiet:
+                        return quiet
+            elif task.state.terminal:
+                watch.end(task)
+        return 0.0
+
+    async def _ask_for(self, watch: _Watch) -> float:
+        """Ask for one task by its id. Its state is told before the whole is fetched, well before any result."""
+        try:
+            if not watch.whole:
+                sighting = await self._upstream.status(watch.task_id, tries=1)
+                await self._tell(watch, sighting.status)
+                if not Status.read(sighting.status).terminal:
+                    return 0.0
+            task = await self._upstream.task(watch.task_id, tries=1)
+        except AivideoError as fault:
+            return self._weather(watch, fault)
+        await self._tell(watch, task.status)
+        if watch.settles(task):
+            watch.end(task)
+        return 0.0
+
+    async def _tell(self, watch: _Watch, status: str) -> None:
+        if status != watch.news.status:
+            await self._seen(watch.task_id, status)
+        watch.tell(News(status))
+
+    def _weather(self, watch: _Watch, fault: AivideoError) -> float:
+        """Tell a waiter of a failed question, or end the watch where it was no weather; seconds of quiet to keep."""
+        if isinstance(fault, TaskNotFound | AuthFailed):
+            watch.end(fault)
+            return 0.0
+        watch.tell(News(None, fault.message))
+        watch.whole = watch.whole or isinstance(fault, UnknownError)
+        asked = fault.retry_after if isinstance(fault, RateLimited) else None
+        return min(asked or 0.0, LONGEST_QUIET)
 
 
 def pause(elapsed: float, usual: tuple[float, float] | None) -> float:
@@ -103,5 +231,8 @@ def pause(elapsed: float, usual: tuple[float, float] | None) -> float:
     return _OFTEN if 0.9 * earliest <= elapsed <= 1.2 * latest else _SELDOM
 
 
-def _quiet(weather: AivideoError) -> float:
-    return min(weather.retry_after or 0.0, LONGEST_QUIET)
+def _shows_outcome(task: Task) -> bool:
+    """Whether a listed task that has ended says all there is to know."""
+    if task.state is Status.COMPLETED:
+        return task.video_url is not None
+    return task.state is Status.CANCEL or task.output is not None

@@ -1,16 +1,14 @@
 """create -> wait -> fetch -> save: what happens to a generation, told step by step.
 
-Knows the upstream, the watcher and the video folder; knows nothing of MCP. A create, once begun, runs to its end
-even when the caller leaves, so that an id which was paid for is not thrown away unread.
+Knows the submissions, the watcher and the video folder; knows nothing of MCP.
 """
 
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
@@ -21,78 +19,60 @@ from aivideo_mcp.contracts import MODELS, Contract
 from aivideo_mcp.errors import (
     AivideoError,
     AuthFailed,
-    BudgetExceeded,
-    ConfirmationRequired,
     DownloadFailed,
+    LedgerUnavailable,
     NetworkError,
     NotCancellable,
     NotSent,
     RateLimited,
-    SubmissionUncertain,
     TaskNotFound,
     UnknownError,
 )
+from aivideo_mcp.ledger import Ledger
 from aivideo_mcp.media import VideoFolder
 from aivideo_mcp.reporting import Report, Tell
 from aivideo_mcp.settings import Settings
-from aivideo_mcp.tasks import Account, Sighting, Status, Submission, Task
+from aivideo_mcp.submission import Made, Submissions, Terms
+from aivideo_mcp.tasks import Account, Sighting, Status, Task
 from aivideo_mcp.watcher import Watcher
 
 logger = logging.getLogger(__name__)
 
 UNSEEN_WAIT: Final = 45.0  # seconds; several clients drop a call without progress at 60
-_GRACE: Final = 2.0  # seconds that a create in flight gets when the server ends
+_NOTES: Final = 0.5  # seconds that notes get when the server ends
 _ACCOUNT_KEPT: Final = 600.0  # seconds for which the account's answer is believed
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a caller grants beside the request: a price cap, a key for repeating, seconds of patience."""
-
-    max_credits: int | None = None
-    idempotency_key: str | None = None
-    max_wait: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Waited:
-    """How a wait ended: with the task, ended or not, and with what went wrong while saving its file."""
+    """How a wait ended: with the task, ended or not; whether it was there before; what kept its file from disk."""
 
     task: Task
+    joined: bool = False
     unsaved: str | None = None
 
 
 class Workflow:
     """What can be done with generations. Make one with `open_workflow`."""
 
-    def __init__(self, settings: Settings, upstream: Upstream, background: TaskGroup) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, background: TaskGroup) -> None:
         self.settings = settings
         self.upstream = upstream
-        self._watcher = Watcher(upstream)
-        self._videos = VideoFolder(settings.output_dir, upstream) if settings.output_dir else None
+        self._ledger = ledger
         self._background = background
-        self._creating: set[anyio.Event] = set()
+        self._submissions = Submissions(settings, upstream, ledger, background)
+        self._watcher = Watcher(upstream, background, self._saw)
+        self._videos = VideoFolder(settings.output_dir, upstream) if settings.output_dir else None
         self._account: tuple[float, Account] | None = None
+        self._noting: set[anyio.Event] = set()
 
-    async def create(self, request: Contract, terms: Terms) -> Submission:
-        """Create a task under the caps that apply; charges at once, sent once.
-
-        Raises:
-            BudgetExceeded: The quote is above a cap. Nothing was sent.
-            SubmissionUncertain: The answer was lost.
-        """
-        cap = self._cap(terms)
-        if cap is not None:
-            quote = await self.upstream.quote(request)
-            if quote.credits > cap:
-                raise BudgetExceeded(
-                    f"{request.model} as asked costs {quote.credits} credits; the cap is {cap}. Nothing was sent."
-                )
-        key = terms.idempotency_key or f"aivideo-mcp-{uuid.uuid4()}"
-        return await self._run_to_its_end(lambda: self.upstream.create(request, key, cap))
+    async def create(self, request: Contract, terms: Terms) -> Made:
+        """Create a task under the caps that apply; charges at once. See `Submissions.submit` for what it raises."""
+        deadline = anyio.current_time() + self._patience(Terms(), seen=False)
+        return await self._submissions.submit(request, terms, fresh=True, deadline=deadline)
 
     async def generate(self, request: Contract, terms: Terms, tell: Tell, *, seen: bool) -> Waited:
-        """Create a task and wait for its end.
+        """Create a task, or join the one that the same arguments are owed, and wait for its end.
 
         Args:
             request: What to make.
@@ -101,11 +81,16 @@ class Workflow:
             seen: Whether the caller sees those messages, and so can wait long.
         """
         started = anyio.current_time()
-        made = await self.create(request, terms)
-        cost = f" for {made.credits_charged} credits" if made.credits_charged is not None else ""
-        await tell(f"{made.status}: task {made.id} created{cost}. Keep this id.")
-        first = Task(id=made.id, model=made.model, status=made.status, credits_charged=made.credits_charged)
-        return await self._wait(first, started + self._patience(terms, seen=seen), tell)
+        deadline = started + self._patience(terms, seen=seen)
+        made = await self._submissions.submit(request, terms, fresh=False, deadline=deadline)
+        it = made.submission
+        cost = f" for {it.credits_charged} credits" if it.credits_charged is not None else ""
+        told = f"task {it.id} joined, which is paid for already" if made.joined else f"task {it.id} created{cost}"
+        await tell(f"{it.status}: {told}. Keep this id.")
+        # However it stands, the task has to be looked at: what it became is not in a create's answer.
+        status = Status.PROGRESS if Status.read(it.status).terminal else it.status
+        first = Task(id=it.id, model=it.model, status=status, credits_charged=it.credits_charged)
+        return await self._wait(first, deadline, tell, joined=made.joined)
 
     async def resume(self, task_id: str, terms: Terms, tell: Tell, *, seen: bool) -> Waited:
         """Go on waiting for a task that was created before.
@@ -153,60 +138,53 @@ class Workflow:
                 return None
         return self._account[1]
 
+    def note_delivery(self, task_id: str) -> None:
+        """Take down, without a wait, that a task's outcome was handed over: the next same call is a new generation."""
+        noted = anyio.Event()
+
+        async def note() -> None:
+            try:
+                await self.delivered(task_id)
+            finally:
+                self._noting.discard(noted)
+                noted.set()
+
+        self._noting.add(noted)
+        self._background.start_soon(note)
+
+    async def delivered(self, task_id: str) -> None:
+        """Take down that a task's outcome was handed over."""
+        await self._note(self._ledger.delivered(task_id))
+
     async def aclose(self) -> None:
-        """Wait, not for long, until creates in flight have their answer; then close the pool."""
-        with anyio.move_on_after(_GRACE, shield=True):
-            for ended in tuple(self._creating):
-                await ended.wait()
+        """End in order: creates in flight get their answer, notes are taken, then pool and ledger are closed."""
+        await self._submissions.aclose()
+        with anyio.move_on_after(_NOTES, shield=True):
+            for noted in tuple(self._noting):
+                await noted.wait()
         with anyio.CancelScope(shield=True):
             await self.upstream.aclose()
+            await self._ledger.aclose()
 
-    def _cap(self, terms: Terms) -> int | None:
-        if self.settings.daily_credits is not None or self.settings.confirm_above is not None:
-            raise ConfirmationRequired(
-                "AIVIDEO_DAILY_CREDITS or AIVIDEO_CONFIRM_ABOVE is set, and this version cannot keep to it yet, so it"
-                " creates nothing.",
-                next_steps=("Ask the user to unset the variable; AIVIDEO_MAX_CREDITS and maxCredits are enforced.",),
-            )
-        caps = [cap for cap in (terms.max_credits, self.settings.max_credits) if cap is not None]
-        return min(caps, default=None)
+    async def _saw(self, task_id: str, status: str) -> None:
+        await self._note(self._ledger.saw(task_id, status))
+
+    async def _note(self, taking_down: Awaitable[None]) -> None:
+        """Take something down that nobody is kept waiting or refused for."""
+        try:
+            await taking_down
+        except LedgerUnavailable as failure:
+            logger.error("%s", failure.message)  # noqa: TRY400 - one line is enough
 
     def _patience(self, terms: Terms, *, seen: bool) -> float:
         longest = float(self.settings.max_wait_s)
         return terms.max_wait if terms.max_wait is not None else longest if seen else min(UNSEEN_WAIT, longest)
 
-    async def _run_to_its_end(self, create: Callable[[], Awaitable[Submission]]) -> Submission:
-        """Make a paid call that a caller's leaving does not interrupt; its id is on stderr in any case."""
-        outcome: Submission | AivideoError = SubmissionUncertain(
-            "The create was cut off inside this server; the task may exist and may have been charged."
-        )
-        ended = anyio.Event()
-
-        async def run() -> None:
-            nonlocal outcome
-            self._creating.add(ended)
-            try:
-                outcome = await create()
-                logger.info("task %s (%s) created, %s credits", outcome.id, outcome.model, outcome.credits_charged)
-            except AivideoError as failure:
-                outcome = failure
-            except Exception:
-                logger.exception("create broke off")
-            finally:
-                self._creating.discard(ended)
-                ended.set()
-
-        self._background.start_soon(run)
-        await ended.wait()
-        if isinstance(outcome, AivideoError):
-            raise outcome
-        return outcome
-
-    async def _wait(self, task: Task, deadline: float, tell: Tell) -> Waited:
+    async def _wait(self, task: Task, deadline: float, tell: Tell, *, joined: bool = False) -> Waited:
         """Watch until the task has ended and is saved, or the deadline (on the event loop's clock) has come."""
         report = Report(task, tell, self.upstream)
         contract = MODELS.get(task.model or "")
-        waited = Waited(task)
+        waited = Waited(task, joined)
         failure: AivideoError | None = None
 
         async def watch() -> None:
@@ -217,8 +195,11 @@ class Workflow:
                         ended = await self._watcher.until_ended(
                             task.id, contract.usual if contract else None, report.notice
                         )
-                        waited = Waited(ended)
-                    waited = await self._saved(waited.task)
+                        waited = Waited(ended, joined)
+                    waited = await self._saved(waited)
+            except TaskNotFound as fault:
+                failure = fault
+                await self._note(self._ledger.gone(task.id))
             except AivideoError as fault:
                 failure = fault
             except Exception:  # the id was paid for, so it must reach the caller even through our own mistake
@@ -234,24 +215,30 @@ class Workflow:
             failure.next_steps = (*failure.next_steps, f'Call get_task with taskId "{task.id}" later.')
             raise failure
         if not waited.task.state.terminal:
-            waited = Waited(task.model_copy(update={"status": report.status}))
+            waited = Waited(task.model_copy(update={"status": report.status}), joined)
         return waited
 
-    async def _saved(self, task: Task) -> Waited:
+    async def _saved(self, waited: Waited) -> Waited:
+        task = waited.task
         if self._videos is None or task.state is not Status.COMPLETED:
-            return Waited(task)
+            return waited
         try:
-            return Waited(task.model_copy(update={"file": str(await self._videos.save(task))}))
+            file = await self._videos.save(task)
         except DownloadFailed as failure:
-            return Waited(task, unsaved=failure.message)
+            return replace(waited, unsaved=failure.message)
+        await self._note(self._ledger.saved(task.id, file))
+        return replace(waited, task=task.model_copy(update={"file": str(file)}))
 
 
 @asynccontextmanager
-async def open_workflow(settings: Settings, upstream: Upstream | None = None) -> AsyncIterator[Workflow]:
-    """A workflow with its connection pool, open as long as the context is."""
-    upstream = upstream or Upstream(settings)
+async def open_workflow(
+    settings: Settings, upstream: Upstream | None = None, ledger: Ledger | None = None
+) -> AsyncIterator[Workflow]:
+    """A workflow with its connection pool and its ledger, open as long as the context is."""
+    ledger = ledger or Ledger(settings)
+    upstream = upstream or Upstream(settings, gate=ledger)
     async with anyio.create_task_group() as background:
-        workflow = Workflow(settings, upstream, background)
+        workflow = Workflow(settings, upstream, ledger, background)
         try:
             yield workflow
         finally:

@@ -5,6 +5,6 @@ judging    what a reply means
 exchange   one request and its reply: bounded, repeated where safe; the only importer of httpx
 """
 
-from aivideo_mcp.client.upstream import Upstream
+from aivideo_mcp.client.upstream import Gate, Upstream
 
-__all__ = ["Upstream"]
+__all__ = ["Gate", "Upstream"]

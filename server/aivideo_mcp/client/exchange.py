@@ -18,6 +18,7 @@ import tenacity
 from aivideo_mcp.errors import (
     AivideoError,
     BrokenAnswer,
+    BudgetSpent,
     DownloadFailed,
     NetworkError,
     NotSent,
@@ -148,6 +149,8 @@ async def _bounded(response: httpx.Response) -> bytes:
 
 
 def _may_pass(fault: BaseException) -> bool:
+    if isinstance(fault, BudgetSpent):
+        return False
     if isinstance(fault, RateLimited):
         return fault.retry_after is None or fault.retry_after <= PATIENCE
     return isinstance(fault, NetworkError | UnknownError) and not isinstance(fault, Redirected)

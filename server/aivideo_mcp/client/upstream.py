@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -21,11 +21,12 @@ from aivideo_mcp.errors import (
     BrokenAnswer,
     NetworkError,
     NotSent,
+    RateLimited,
     Redirected,
     SubmissionUncertain,
 )
 from aivideo_mcp.settings import Settings
-from aivideo_mcp.tasks import Account, Quote, Sighting, Status, Submission, Task, quoted
+from aivideo_mcp.tasks import Account, Listed, Quote, Sighting, Status, Submission, Task, quoted
 
 if TYPE_CHECKING:  # httpx comes with these two; it is imported at the first call, in a thread
     import httpx
@@ -39,6 +40,24 @@ _SANDBOX_HEADER: Final = "aivideo-sandbox"
 _REPLAYED: Final = "minimax"  # the one model whose create declares the Idempotency-Key
 
 
+class Gate(Protocol):
+    """What queries pass on their way out: a budget that all servers on the machine share."""
+
+    async def admit(self, speed: float, *, direct: bool) -> None:
+        """Count a query; raises RateLimited when it may not be made now."""
+
+    async def hush(self, seconds: float) -> None:
+        """Keep queries back for so long."""
+
+
+class _NoGate:
+    async def admit(self, speed: float, *, direct: bool) -> None:
+        """Every query may be made."""
+
+    async def hush(self, seconds: float) -> None:
+        """Nobody is kept back."""
+
+
 class Upstream:
     """The upstream as an object; create it once, `aclose` it at the end.
 
@@ -46,6 +65,7 @@ class Upstream:
         settings: Key, base URL, time-out, retries.
         transport: Stands in for the network in tests.
         now: Wall clock, UTC.
+        gate: What queries pass; all of them where left out.
 
     Every call raises AuthFailed without a key, and the AivideoError that a failed answer means.
     """
@@ -56,10 +76,12 @@ class Upstream:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        gate: Gate | None = None,
     ) -> None:
         self._settings = settings
         self._transport = transport
         self._now = now
+        self._gate = gate or _NoGate()
         self._opening = anyio.Lock()
         self._exchange: Exchange | None = None
         self.sandbox_speed: float | None = None
@@ -67,7 +89,7 @@ class Upstream:
 
     async def account(self) -> Account:
         """Balance and models served. Free."""
-        return Account.read(await self._read("GET", "/account"))
+        return Account.read(await self._query("/account"))
 
     async def quote(self, request: Contract) -> Quote:
         """The upstream's own price of a request. Free.
@@ -75,7 +97,9 @@ class Upstream:
         Raises:
             BrokenAnswer: When the answer names no price.
         """
-        body = await self._read("POST", f"/quote/{_segment(request.model)}", await _encoded(request))
+        path, content = f"/quote/{_segment(request.model)}", await _encoded(request)
+        exchange = await self._connected()
+        body = await exchange.repeat(lambda: self._once(exchange, "POST", path, content), self._tries)
         return _present(Quote.read(body, request.model), "price")
 
     async def create(self, request: Contract, idempotency_key: str, max_credits: int | None = None) -> Submission:
@@ -96,13 +120,18 @@ class Upstream:
         except NotSent:
             raise
         except (NetworkError, BrokenAnswer, Redirected) as lost:
-            raise _uncertain(request.model, idempotency_key, lost.message) from None
+            raise _uncertain(idempotency_key, lost.message) from None
 
-    async def tasks(self) -> list[Task]:
+    @staticmethod
+    def replays(model: str) -> bool:
+        """Whether a model's create declares the Idempotency-Key, so that repeating it cannot charge again."""
+        return model == _REPLAYED
+
+    async def tasks(self, *, tries: int | None = None) -> list[Listed]:
         """This key's tasks, newest first; entries that are no tasks are left out."""
-        listed = (await self._read("GET", "/tasks")).get("tasks")
+        listed = (await self._query("/tasks", tries=tries)).get("tasks")
         entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-        return [task for task in map(Task.read, entries) if task]
+        return [listed for listed in map(Listed.read, entries) if listed]
 
     async def task(self, task_id: str, *, tries: int | None = None) -> Task:
         """One task with its output.
@@ -110,7 +139,7 @@ class Upstream:
         Raises:
             BrokenAnswer: When the answer is no task, or another one.
         """
-        body = await self._read("GET", f"/tasks/{_segment(task_id)}", tries=tries)
+        body = await self._query(f"/tasks/{_segment(task_id)}", tries=tries)
         task = _present(Task.read(body), "task")
         if task.id != task_id:
             raise BrokenAnswer("The upstream answered with another task than the one that was asked for.")
@@ -118,7 +147,7 @@ class Upstream:
 
     async def status(self, task_id: str, *, tries: int | None = None) -> Sighting:
         """One task's state, and nothing else."""
-        body = await self._read("GET", f"/tasks/{_segment(task_id)}/status", tries=tries, state_alone=True)
+        body = await self._query(f"/tasks/{_segment(task_id)}/status", tries=tries, state_alone=True)
         return Sighting(id=task_id, status=_present(quoted(body.get("status"), 40), "status"))
 
     async def cancel(self, task_id: str) -> Status:
@@ -150,21 +179,26 @@ class Upstream:
             raise AuthFailed("No API key is set, so nothing was sent.")
         return await self.exchange()
 
-    async def _read(
-        self,
-        method: str,
-        path: str,
-        content: bytes | None = None,
-        *,
-        tries: int | None = None,
-        state_alone: bool = False,
-    ) -> dict[str, Any]:
-        """A call that changes nothing, repeated as the settings say or up to `tries` times."""
+    @property
+    def _tries(self) -> int:
+        return self._settings.max_retries + 1
+
+    async def _query(self, path: str, *, tries: int | None = None, state_alone: bool = False) -> dict[str, Any]:
+        """A look at the upstream, each try counted by the gate; repeated as set, or up to `tries` times.
+
+        A call without `tries` is a caller's own; the watcher names how often it tries.
+        """
         exchange = await self._connected()
-        return await exchange.repeat(
-            lambda: self._once(exchange, method, path, content, state_alone=state_alone),
-            tries if tries is not None else self._settings.max_retries + 1,
-        )
+
+        async def attempt() -> dict[str, Any]:
+            await self._gate.admit(self.sandbox_speed or 1.0, direct=tries is None)
+            try:
+                return await self._once(exchange, "GET", path, state_alone=state_alone)
+            except RateLimited as limited:
+                await self._gate.hush(limited.retry_after or 0.0)
+                raise
+
+        return await exchange.repeat(attempt, self._tries if tries is None else tries)
 
     async def _once(
         self,
@@ -215,15 +249,8 @@ def _present(value: T | None, what: str) -> T:
     return value
 
 
-def _uncertain(model: str, key: str, why: str) -> SubmissionUncertain:
-    again = (
-        f'Repeat the same call with idempotencyKey "{key}": {model} then returns the original task, if there is one, '
-        "instead of charging again."
-        if model == _REPLAYED
-        else "Look at the account's tasks before creating it again; a second create could be a second charge."
-    )
+def _uncertain(key: str, why: str) -> SubmissionUncertain:
     return SubmissionUncertain(
         f"The create was sent, but its answer was lost: {why} The task may exist and may have been charged"
-        f' (idempotency key "{key}").',
-        next_steps=(again, "Do not simply call again without that: it could pay twice."),
+        f' (idempotency key "{key}").'
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -31,7 +32,7 @@ class RunningSandbox:
     """
 
     url: str
-    key: str = "sandbox"
+    key: str = field(default_factory=lambda: f"sandbox-{secrets.token_hex(4)}")
 
 
 @asynccontextmanager

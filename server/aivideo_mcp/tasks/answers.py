@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
@@ -109,6 +110,23 @@ class Task(Answer):
             completed_at=written(completed),
             output=output,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A task in the upstream's list, with what else tells whose it is."""
+
+    task: Task
+    idempotency_key: str | None
+    asked: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Listed | None:
+        """The entry; None when it is no task."""
+        task, key, asked = Task.read(body), body.get("idempotencyKey"), body.get("input")
+        if task is None:
+            return None
+        return cls(task, key if isinstance(key, str) else None, asked if isinstance(asked, dict) else {})
 
 
 class Account(Answer):
@@ -261,6 +279,12 @@ class Envelope(BaseModel):
             retry_after=failure.retry_after,
             next_steps=failure.next_steps,
         )
+
+    @property
+    def outcome(self) -> bool:
+        """Whether it tells how a generation ended, well or badly."""
+        ended_badly = self.status in (Status.FAILED, Status.CANCEL)
+        return self.data is not None and self.status.terminal and (self.ok or ended_badly)
 
     @property
     def text(self) -> str:

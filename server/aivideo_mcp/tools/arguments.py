@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aivideo_mcp.contracts import shown
 from aivideo_mcp.errors import InvalidPayload
-from aivideo_mcp.workflow import Terms
+from aivideo_mcp.submission import Terms
 
 _MOST_CREDITS: Final = 1_000_000
 _DIGITS: Final = 20  # characters of a number; more is no number that we take

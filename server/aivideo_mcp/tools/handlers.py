@@ -42,13 +42,15 @@ async def create(workflow: Workflow, call: Call) -> Envelope:
     """Start a generation; return its task id at once."""
     options, fields = split(call.arguments, "maxCredits", "idempotencyKey")
     terms = read_terms(options)
-    made = await workflow.create(await _request(fields), terms)
+    it = await workflow.create(await _request(fields), terms)
+    made = it.submission
     return Envelope(
         ok=True,
         status=Status.read(made.status),
         task_id=made.id,
         data=made,
         next_steps=(
+            *_joined(joined=it.joined),
             f'Call generate_video with taskId "{made.id}" to wait for the video, or get_status now and then.',
             "Keep the task id; do not create it again, that is a second charge.",
         ),
@@ -140,14 +142,21 @@ def _outcome(waited: Waited) -> Envelope:
             "Do not create it again: that is a second charge.",
         )
         status = task.state if task.state is Status.UNKNOWN else Status.PROGRESS
+        steps = (*_joined(joined=waited.joined), *steps)
         return Envelope(ok=True, status=status, task_id=task.id, data=task, next_steps=steps)
     if task.video_url is None:
         lost = UnknownError("The task is finished, but the upstream names no file.", task_id=task.id)
         return _ended_badly(lost, task)
-    steps = _after(task.status, task.id)
+    steps = (*_joined(joined=waited.joined), *_after(task.status, task.id))
     if waited.unsaved:
         steps = (f"The video could not be saved: {waited.unsaved} Download it from videoUrl.", *steps)
     return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=steps)
+
+
+def _joined(*, joined: bool) -> tuple[str, ...]:
+    return (
+        "This is the generation that an earlier call with the same arguments paid for; nothing was charged now.",
+    ) * joined
 
 
 def _ended_badly(failure: AivideoError, task: Task) -> Envelope:

@@ -32,7 +32,7 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One row of the table."""
+    """One row of the table; `hands_over` is whether its answer is what a generation was paid for."""
 
     name: str
     title: str
@@ -42,6 +42,7 @@ class Tool:
     required: tuple[str, ...]
     answer: type[Answer]
     handle: Callable[[Workflow, Call], Awaitable[Envelope]]
+    hands_over: bool = False
 
     async def call(self, workflow: Workflow, call: Call) -> Envelope:
         """The envelope of one call, whatever happens: the one boundary where errors end."""
@@ -84,23 +85,24 @@ TOOLS: Final[tuple[Tool, ...]] = (
         title="Generate a video",
         description=(
             "Create a video and wait for it: charges credits at once, then reports progress and returns videoUrl. "
-            "Takes minutes. If the wait ends first, status is PROGRESS: call again with only taskId, never with the "
-            "same prompt, which pays again. Use create_generation to start without waiting. Fields marked ! are "
-            "required by that model."
+            "Takes minutes. If the wait ends first, status is PROGRESS: call again with only taskId, or with the same "
+            "arguments, which joins the running task and pays nothing. A new idempotencyKey makes another video. "
+            "create_generation starts without waiting. Fields marked ! are required by that model."
         ),
         hints=Hints(read_only=False, destructive=False, idempotent=False),
         properties=_generation,
         required=(),
         answer=Task,
         handle=handlers.generate,
+        hands_over=True,
     ),
     Tool(
         name="create_generation",
         title="Start a generation",
         description=(
-            "Start a video and return its taskId without waiting. Charges credits at once, and each call is a new "
-            "charge unless idempotencyKey repeats. Fields as in generate_video, which is the simpler way to one video; "
-            "use this one to start several."
+            "Start a video and return its taskId without waiting. Charges credits at once; each call is a new charge "
+            "unless idempotencyKey repeats, but a lost answer is looked for and not paid again. Fields as in "
+            "generate_video; use this one to start several."
         ),
         hints=Hints(read_only=False, destructive=False, idempotent=False),
         properties=lambda: generation_properties(describe=False) | _SPENDING,
@@ -133,6 +135,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         required=("taskId",),
         answer=Task,
         handle=handlers.task,
+        hands_over=True,
     ),
     Tool(
         name="cancel_task",
@@ -146,6 +149,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         required=("taskId",),
         answer=Sighting,
         handle=handlers.cancel,
+        hands_over=True,
     ),
     Tool(
         name="list_models",

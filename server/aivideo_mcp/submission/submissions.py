@@ -1,0 +1,246 @@
+"""From a request to its task, with at most one charge for each intent, whatever gets lost on the way.
+
+The intent is in the ledger before the create is sent, and its task is there before anybody waits. A create whose
+answer is lost is looked for among the account's tasks before anything is sent again. Sent again it is with the same
+idempotency key, and only where that cannot pay twice: at once for the model that declares the key, for the others
+when a look made a request time-out later still shows nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from aivideo_mcp.client import Upstream
+from aivideo_mcp.contracts import Contract
+from aivideo_mcp.errors import (
+    AivideoError,
+    BudgetExceeded,
+    ConfirmationRequired,
+    IdempotencyConflict,
+    LedgerUnavailable,
+    SubmissionUncertain,
+)
+from aivideo_mcp.ledger import Intent, Ledger, Role, Wanted
+from aivideo_mcp.settings import Settings
+from aivideo_mcp.submission.recovery import Made, Recovery, later, submission_of
+from aivideo_mcp.tasks import Status
+
+logger = logging.getLogger(__name__)
+
+_GRACE: Final = 2.0  # seconds that a create in flight gets when the server ends
+_LOOK: Final = 0.25  # seconds between two looks at what another call is sending
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a caller grants beside the request: a price cap, a key for repeating, seconds of patience."""
+
+    max_credits: int | None = None
+    idempotency_key: str | None = None
+    max_wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A request on its way to its task: the intent that it is, the cap on it, until when to seek a lost answer."""
+
+    intent: Intent
+    request: Contract
+    cap: int | None
+    deadline: float
+
+
+class Submissions:
+    """Creates tasks.
+
+    Args:
+        settings: Caps and time-outs.
+        upstream: Where to create.
+        ledger: What was created before.
+        background: Where a create runs to its end even when its caller leaves.
+    """
+
+    def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, background: TaskGroup) -> None:
+        self._settings = settings
+        self._upstream = upstream
+        self._ledger = ledger
+        self._background = background
+        self._running: set[anyio.Event] = set()
+        self._recovery = Recovery(upstream, ledger, settings.timeout)
+        self._swept = False
+
+    async def submit(self, request: Contract, terms: Terms, *, fresh: bool, deadline: float) -> Made:
+        """The task of a request: a new one, or the one that an earlier call with the same arguments is owed.
+
+        Args:
+            request: What to make.
+            terms: What the caller grants.
+            fresh: Whether a new one is meant even while one with the same arguments is under way.
+            deadline: Until when, on the event loop's clock, a lost answer may be waited for.
+
+        Raises:
+            SubmissionUncertain: The answer was lost, and no look could tell what became of it.
+            BudgetExceeded: The quote is above a cap. Nothing was sent.
+            LedgerUnavailable: No record could be made. Nothing was sent.
+            IdempotencyConflict: The key was used for other arguments.
+        """
+        cap = self._cap(terms)
+        if not self._swept:  # once in a process's life
+            self._swept = True
+            self._background.start_soon(self._recovery.find_all)
+        wanted = await anyio.to_thread.run_sync(Wanted.of, request, terms.idempotency_key)
+        while True:
+            # From the claim on the call must not be torn: an intent that is ours and that nobody works on blocks all.
+            made = await self._run_to_its_end(lambda: self._claim(wanted, request, cap, fresh=fresh, deadline=deadline))
+            if isinstance(made, Made):
+                return made
+            while not await self._ledger.settled(made):
+                if anyio.current_time() > deadline:
+                    raise SubmissionUncertain(
+                        "Another call with the same arguments is creating this video and has no answer yet.",
+                        next_steps=("Call again in a minute: you will join that generation and not pay again.",),
+                    )
+                await anyio.sleep(_LOOK)
+
+    async def aclose(self) -> None:
+        """Wait, not for long, until creates in flight have their answer."""
+        with anyio.move_on_after(_GRACE, shield=True):
+            for ended in tuple(self._running):
+                await ended.wait()
+
+    def _cap(self, terms: Terms) -> int | None:
+        if self._settings.daily_credits is not None or self._settings.confirm_above is not None:
+            raise ConfirmationRequired(
+                "AIVIDEO_DAILY_CREDITS or AIVIDEO_CONFIRM_ABOVE is set, and this version cannot keep to it yet, so it"
+                " creates nothing.",
+                next_steps=("Ask the user to unset the variable; AIVIDEO_MAX_CREDITS and maxCredits are enforced.",),
+            )
+        caps = [cap for cap in (terms.max_credits, self._settings.max_credits) if cap is not None]
+        return min(caps, default=None)
+
+    async def _run_to_its_end(self, work: Callable[[], Awaitable[Made | Intent]]) -> Made | Intent:
+        """Do what a caller's leaving must not interrupt."""
+        outcome: Made | Intent | AivideoError = SubmissionUncertain(
+            "The create was cut off inside this server; the task may exist and may have been charged."
+        )
+        ended = anyio.Event()
+
+        async def run() -> None:
+            nonlocal outcome
+            self._running.add(ended)
+            try:
+                outcome = await work()
+            except AivideoError as failure:
+                outcome = failure
+            except Exception:
+                logger.exception("create broke off")
+            finally:
+                self._running.discard(ended)
+                ended.set()
+
+        self._background.start_soon(run)
+        await ended.wait()
+        if isinstance(outcome, AivideoError):
+            raise outcome
+        return outcome
+
+    async def _claim(
+        self, wanted: Wanted, request: Contract, cap: int | None, *, fresh: bool, deadline: float
+    ) -> Made | Intent:
+        """The task of a request, or the intent that somebody else is bringing to its task."""
+        intent, role = await self._ledger.claim(wanted, fresh=fresh)
+        if role is Role.WAIT:
+            return intent
+        if role is Role.JOIN:
+            assert intent.task_id is not None
+            return Made(submission_of(intent, intent.task_id, Status.read(intent.status), intent.credits), joined=True)
+        order = _Order(intent, request, cap, deadline)
+        try:
+            return await (self._send(order) if role is Role.SEND else self._resume(order))
+        except BaseException:
+            await self._recovery.let_go(intent)
+            raise
+
+    async def _send(self, order: _Order) -> Made:
+        """Send a create for the first time, within its cap."""
+        try:
+            if order.cap is not None:
+                await self._check_price(order.request, order.cap)
+            return await self._post(order)
+        except SubmissionUncertain as lost:
+            return await self._recover(order, lost, self._settings.timeout)
+        except AivideoError as refusal:
+            await self._drop(order.intent)
+            raise _ours(refusal, order.intent) from None
+
+    async def _resume(self, order: _Order) -> Made:
+        """Go on with an intent whose answer an earlier call, or an earlier process, has lost."""
+        lost = SubmissionUncertain(
+            f'An earlier call with the same arguments lost its answer (idempotency key "{order.intent.key}").'
+        )
+        sent = order.intent.sent_at or 0.0
+        return await self._recover(order, lost, max(0.0, sent + 2 * self._settings.timeout - self._ledger.now()))
+
+    async def _check_price(self, request: Contract, cap: int) -> None:
+        quote = await self._upstream.quote(request)
+        if quote.credits > cap:
+            raise BudgetExceeded(
+                f"{request.model} as asked costs {quote.credits} credits; the cap is {cap}. Nothing was sent."
+            )
+
+    async def _post(self, order: _Order) -> Made:
+        await self._ledger.sending(order.intent)
+        made = await self._upstream.create(order.request, order.intent.key, order.cap)
+        logger.info("task %s (%s) created, %s credits", made.id, made.model, made.credits_charged)
+        try:
+            await self._ledger.issued(order.intent, made.id, made.status, made.credits_charged)
+        except LedgerUnavailable as failure:
+            logger.error("task %s could not be taken down: %s", made.id, failure.message)  # noqa: TRY400 - one line
+        return Made(made, joined=made.idempotent_replay)
+
+    async def _recover(self, order: _Order, lost: SubmissionUncertain, settling: float) -> Made:
+        """Find the task of a create whose answer was lost, or send it again where that is safe.
+
+        Args:
+            order: What was sent.
+            lost: What is known of the loss.
+            settling: Seconds until a look that shows nothing is believed, for models without the key.
+        """
+        found = await self._recovery.find(order.intent, lost)
+        if found is None and settling and not self._upstream.replays(order.request.model):
+            if anyio.current_time() + settling > order.deadline:
+                raise later(lost, settling)
+            await anyio.sleep(settling)
+            found = await self._recovery.find(order.intent, lost)
+        if found is not None:
+            return found
+        logger.info("the create of intent %s left no task; it is sent again with its key", order.intent.number)
+        try:
+            return await self._post(order)
+        except SubmissionUncertain as again:
+            found = await self._recovery.find(order.intent, again)
+            if found is None:
+                raise later(again, self._settings.timeout) from None
+            return found
+
+    async def _drop(self, intent: Intent) -> None:
+        try:
+            await self._ledger.drop(intent)
+        except LedgerUnavailable as failure:
+            logger.error("intent %s could not be dropped: %s", intent.number, failure.message)  # noqa: TRY400 - one line
+
+
+def _ours(refusal: AivideoError, intent: Intent) -> AivideoError:
+    """A conflict over a key that we made is our own mistake, and is called so."""
+    if isinstance(refusal, IdempotencyConflict) and intent.key.startswith("aivideo-mcp-"):
+        refusal.message = (
+            f"This server sent one idempotency key for two requests, which is its mistake. {refusal.message}"
+        )
+    return refusal
