@@ -8,6 +8,7 @@ A task that does not exist, or a key that is not accepted, is not weather and en
 from __future__ import annotations
 
 import copy
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from anyio.abc import TaskGroup
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.errors import AivideoError, AuthFailed, RateLimited, TaskNotFound, UnknownError
 from aivideo_mcp.tasks import Status, Task
+
+logger = logging.getLogger(__name__)
 
 LONGEST_QUIET: Final = 120.0  # seconds of Retry-After that are sat out at most before asking again
 _OFTEN, _SELDOM = 4.0, 9.0  # seconds between two questions
@@ -150,7 +153,13 @@ class Watcher:
                     await self._woken.wait()
                     continue
                 self._asked = anyio.current_time()
-                quiet = await self._ask()
+                try:
+                    quiet = await self._ask()
+                except Exception:  # a mistake of ours ends these waits, not the server
+                    logger.exception("the watch broke")
+                    quiet = 0.0
+                    for watch in self._watches.values():
+                        watch.end(UnknownError("This server made a mistake while waiting; the task runs on."))
                 now = anyio.current_time()
                 pauses = (pause((now - w.started) * self._speed, w.usual) for w in self._watches.values())
                 pace = min(pauses, default=0.0) / self._speed

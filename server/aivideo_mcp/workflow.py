@@ -175,6 +175,8 @@ class Workflow:
             await taking_down
         except LedgerUnavailable as failure:
             logger.error("%s", failure.message)  # noqa: TRY400 - one line is enough
+        except Exception:  # a note is never worth a server
+            logger.exception("taking down broke")
 
     def _patience(self, terms: Terms, *, seen: bool) -> float:
         longest = float(self.settings.max_wait_s)

@@ -7,6 +7,6 @@ records  what goes in and comes out
 """
 
 from aivideo_mcp.ledger.ledger import Ledger
-from aivideo_mcp.ledger.records import Intent, Role, Wanted, likeness
+from aivideo_mcp.ledger.records import OWN_KEY, Intent, Role, Wanted, likeness
 
-__all__ = ["Intent", "Ledger", "Role", "Wanted", "likeness"]
+__all__ = ["OWN_KEY", "Intent", "Ledger", "Role", "Wanted", "likeness"]

@@ -87,12 +87,12 @@ class Ledger:
         taken = await self._in_thread(lambda: store.take(intent.number, holder, alive=self._alive))
         return replace(intent, holder=holder) if taken else None
 
-    async def sending(self, intent: Intent) -> float:
-        """Take down that the create is about to be sent; the time that was noted."""
+    async def sending(self, intent: Intent) -> Intent:
+        """Take down that a create is about to be sent; the intent with that time."""
         now = self._wall()
         store = await self._opened()
         await self._in_thread(lambda: store.sending(intent.number, now))
-        return now
+        return replace(intent, sent_at=intent.sent_at or now, last_sent_at=now)
 
     async def issued(self, intent: Intent, task_id: str, status: str, price: int | None) -> bool:
         """Take down the task that a create became; False when another intent has it already."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 from aivideo_mcp.contracts import Contract
 
+OWN_KEY: Final = "aivideo-mcp-"  # what the idempotency keys begin with that are made here
 _MEDIA: Final = re.compile(r"data:|https?://", re.IGNORECASE)
 
 
@@ -70,7 +71,11 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One generation that was asked for. Times are Unix seconds; `holder` is the process that is at work on it."""
+    """One generation that was asked for.
+
+    Times are Unix seconds; `sent_at` is of the first create that was sent for it, `last_sent_at` of the last; `holder`
+    is the claim that is at work on it.
+    """
 
     number: int
     model: str
@@ -80,6 +85,7 @@ class Intent:
     key: str
     holder: str
     sent_at: float | None
+    last_sent_at: float | None
     task_id: str | None
     status: str | None
     credits: int | None

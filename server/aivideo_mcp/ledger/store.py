@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Row, create_engine, delete, event, fu
 from sqlalchemy.exc import IntegrityError
 
 from aivideo_mcp.errors import IdempotencyConflict
-from aivideo_mcp.ledger.records import Intent, Role, Wanted
+from aivideo_mcp.ledger.records import OWN_KEY, Intent, Role, Wanted
 from aivideo_mcp.ledger.tables import generations, migrate, queries, quiet
 
 _WINDOW: Final = 60.0  # seconds over which queries are counted
@@ -76,8 +76,9 @@ class Store:
             return self._begin(connection, wanted, holder, now), Role.SEND
 
     def sending(self, number: int, now: float) -> None:
-        """Take down that the create is about to be sent."""
-        self._update(number, sent_at=now)
+        """Take down that a create is about to be sent."""
+        first = func.coalesce(generations.c.sent_at, now)
+        self._update(number, sent_at=first, last_sent_at=now)
 
     def issued(self, number: int, task_id: str, status: str, price: int | None) -> bool:
         """Take down the task that a create became; False when another intent has that task already."""
@@ -188,7 +189,7 @@ class Store:
                 digest=wanted.digest,
                 compared=",".join(wanted.compared),
                 likeness=wanted.likeness,
-                idempotency_key=wanted.key or f"aivideo-mcp-{uuid.uuid4()}",
+                idempotency_key=wanted.key or f"{OWN_KEY}{uuid.uuid4()}",
                 holder=holder,
                 made_at=now,
             )
@@ -215,6 +216,7 @@ def _intent(row: Row[Any]) -> Intent:
         key=values["idempotency_key"],
         holder=values["holder"],
         sent_at=values["sent_at"],
+        last_sent_at=values["last_sent_at"],
         task_id=values["task_id"],
         status=values["status"],
         credits=values["credits"],

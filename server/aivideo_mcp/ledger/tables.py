@@ -45,6 +45,7 @@ generations = Table(
     Column("holder", String(64), nullable=False),
     Column("made_at", Float, nullable=False),
     Column("sent_at", Float),
+    Column("last_sent_at", Float),
     Column("task_id", String(200)),
     Column("credits", Integer),
     Column("status", String(40)),

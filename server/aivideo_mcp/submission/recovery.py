@@ -74,6 +74,8 @@ class Recovery:
                     await self.let_go(mine)
         except AivideoError as failure:
             logger.info("tasks of lost creates could not be looked for: %s", failure.message)
+        except Exception:  # nobody waits for this, and the server must not end by it
+            logger.exception("looking for the tasks of lost creates broke")
 
     async def let_go(self, intent: Intent) -> None:
         """Leave an intent to the next call."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
@@ -27,7 +27,7 @@ from aivideo_mcp.errors import (
     LedgerUnavailable,
     SubmissionUncertain,
 )
-from aivideo_mcp.ledger import Intent, Ledger, Role, Wanted
+from aivideo_mcp.ledger import OWN_KEY, Intent, Ledger, Role, Wanted
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.submission.recovery import Made, Recovery, later, submission_of
 from aivideo_mcp.tasks import Status
@@ -173,6 +173,7 @@ class Submissions:
         try:
             if order.cap is not None:
                 await self._check_price(order.request, order.cap)
+            order = await self._about_to_send(order)
             return await self._post(order)
         except SubmissionUncertain as lost:
             return await self._recover(order, lost, self._settings.timeout)
@@ -185,7 +186,7 @@ class Submissions:
         lost = SubmissionUncertain(
             f'An earlier call with the same arguments lost its answer (idempotency key "{order.intent.key}").'
         )
-        sent = order.intent.sent_at or 0.0
+        sent = order.intent.last_sent_at or 0.0
         return await self._recover(order, lost, max(0.0, sent + 2 * self._settings.timeout - self._ledger.now()))
 
     async def _check_price(self, request: Contract, cap: int) -> None:
@@ -195,8 +196,10 @@ class Submissions:
                 f"{request.model} as asked costs {quote.credits} credits; the cap is {cap}. Nothing was sent."
             )
 
+    async def _about_to_send(self, order: _Order) -> _Order:
+        return replace(order, intent=await self._ledger.sending(order.intent))
+
     async def _post(self, order: _Order) -> Made:
-        await self._ledger.sending(order.intent)
         made = await self._upstream.create(order.request, order.intent.key, order.cap)
         logger.info("task %s (%s) created, %s credits", made.id, made.model, made.credits_charged)
         try:
@@ -222,6 +225,7 @@ class Submissions:
         if found is not None:
             return found
         logger.info("the create of intent %s left no task; it is sent again with its key", order.intent.number)
+        order = await self._about_to_send(order)
         try:
             return await self._post(order)
         except SubmissionUncertain as again:
@@ -239,8 +243,9 @@ class Submissions:
 
 def _ours(refusal: AivideoError, intent: Intent) -> AivideoError:
     """A conflict over a key that we made is our own mistake, and is called so."""
-    if isinstance(refusal, IdempotencyConflict) and intent.key.startswith("aivideo-mcp-"):
-        refusal.message = (
-            f"This server sent one idempotency key for two requests, which is its mistake. {refusal.message}"
+    if isinstance(refusal, IdempotencyConflict) and intent.key.startswith(OWN_KEY):
+        return IdempotencyConflict(
+            f"This server used one idempotency key for two requests, which is its own mistake. {refusal.message}",
+            next_steps=("Report this as a bug of aivideo-mcp; calling again uses another key.",),
         )
     return refusal
