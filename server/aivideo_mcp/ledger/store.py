@@ -19,6 +19,7 @@ from aivideo_mcp.ledger.records import OWN_KEY, Intent, Role, Wanted
 from aivideo_mcp.ledger.tables import generations, migrate, queries, quiet
 
 _WINDOW: Final = 60.0  # seconds over which queries are counted
+_READING: Final = "reading"  # the execution option of connections that only read
 _BUSY: Final = 10.0  # seconds to wait for another process's transaction
 
 
@@ -36,6 +37,7 @@ class Store:
     def __init__(self, file: Path, account: str) -> None:
         self._account = account
         self._engine = _engine(file)
+        self._reading = self._engine.execution_options(**{_READING: True})
         with self._engine.begin() as connection:
             connection.exec_driver_sql("PRAGMA quick_check(1)")
             migrate(connection)
@@ -108,7 +110,7 @@ class Store:
 
     def intent(self, number: int) -> Intent | None:
         """One intent as it is now."""
-        with self._engine.begin() as connection:
+        with self._reading.begin() as connection:
             row = connection.execute(select(generations).where(generations.c.number == number)).one_or_none()
         return None if row is None else _intent(row)
 
@@ -117,7 +119,7 @@ class Store:
         query = select(generations).where(
             generations.c.account == self._account, generations.c.task_id.is_(None), generations.c.sent_at.is_not(None)
         )
-        with self._engine.begin() as connection:
+        with self._reading.begin() as connection:
             return [_intent(row) for row in connection.execute(query)]
 
     def task_ids(self) -> set[str]:
@@ -125,7 +127,7 @@ class Store:
         query = select(generations.c.task_id).where(
             generations.c.account == self._account, generations.c.task_id.is_not(None)
         )
-        with self._engine.begin() as connection:
+        with self._reading.begin() as connection:
             return set(connection.execute(query).scalars())
 
     def note(self, task_id: str, **values: Any) -> None:  # noqa: ANN401 - values of any column
@@ -234,6 +236,8 @@ def _engine(file: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # what is read is still true when it is written
+        reading = connection.get_execution_options().get(_READING, False)
+        # A transaction that writes takes the lock first, so that what it reads is still true when it writes.
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
