@@ -298,7 +298,7 @@ async def test_an_endless_answer_is_cut_off_at_the_ceiling() -> None:
         return httpx.Response(200, content=body())
 
     with pytest.raises(errors.BrokenAnswer, match=f"{MAX_ANSWER // 2**20} MiB"):
-        await FakeNetwork(status=flood).upstream(max_retries=0).status("ck1")
+        await FakeNetwork(task=flood).upstream(max_retries=0).task("ck1")
 
 
 async def test_a_large_answer_is_read_all_the_same() -> None:

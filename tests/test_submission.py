@@ -360,7 +360,7 @@ async def test_without_a_ledger_nothing_is_sent(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     network = network_with(NONE, reply(SUBMITTED))
     async with network.workflow(state_dir=tmp_path / "file" / "below") as workflow:
-        with pytest.raises(errors.LedgerUnavailable, match="Not a directory"):
+        with pytest.raises(errors.LedgerUnavailable, match="cannot be used"):
             await generate(workflow)
         assert (await workflow.upstream.status("ck1")).status == "COMPLETED"
     assert "generate" not in network.calls()

@@ -339,10 +339,10 @@ async def test_resuming_waits_for_a_task_made_before() -> None:
 
 
 async def test_resuming_a_task_that_has_ended_asks_once() -> None:
-    network = FakeNetwork(task=reply(task("FAILED")))
+    network = FakeNetwork(status=reply({"status": "FAILED"}), task=reply(task("FAILED")))
     async with opened(network) as workflow:
         assert (await workflow.resume("ck1", Terms(), Listener().tell, seen=True)).task.status == "FAILED"
-    assert network.calls() == ["task"]
+    assert network.calls() == ["status", "task"]
 
 
 CANCELLED = reply({"status": "CANCEL", "taskId": "ck1"})

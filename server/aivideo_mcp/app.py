@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
@@ -14,6 +14,7 @@ from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import ConfigDict
 
 from aivideo_mcp import __version__
+from aivideo_mcp.errors import NetworkError
 from aivideo_mcp.reporting import Tell
 from aivideo_mcp.schemas import answer_schema
 from aivideo_mcp.tasks import Envelope
@@ -22,6 +23,7 @@ from aivideo_mcp.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 
+_HUNG_UP: Final = 2.0  # seconds between two looks at whether a client of HTTP is still there
 INSTRUCTIONS = """\
 Makes videos with AIVideoMaker; each video costs credits, charged when it is created.
 One video: generate_video. It takes minutes; if it answers PROGRESS, call it again with only the taskId it gave.
@@ -60,8 +62,11 @@ def build_server(workflow: Workflow, *, sandbox: bool = False) -> MCPServer:
 def _registered(tool: Tool, workflow: Workflow) -> McpTool:
     async def run(arguments: Mapping[str, Any], ctx: Context) -> CallToolResult:
         seen = "progress_token" in (ctx.request_context.meta or {})
-        envelope = await tool.call(workflow, Call(arguments, _teller(ctx), seen=seen))
-        if tool.hands_over and envelope.outcome and envelope.task_id and not await _left(ctx):
+        call = Call(arguments, _teller(ctx), seen=seen)
+        envelope = await _while_connected(ctx, tool.call(workflow, call))
+        if envelope is None:
+            return _result(Envelope.failure(NetworkError("The client hung up.")))
+        if tool.hands_over and envelope.outcome and envelope.task_id:
             workflow.note_delivery(envelope.task_id)
         return _result(envelope)
 
@@ -83,15 +88,29 @@ def _registered(tool: Tool, workflow: Workflow) -> McpTool:
     )
 
 
-async def _left(ctx: Context) -> bool:
-    """Whether the client of a streamable HTTP call has hung up, which the SDK does not treat as a cancel.
+async def _while_connected(ctx: Context, call: Awaitable[Envelope]) -> Envelope | None:
+    """A call's envelope; None when its client hung up before it was there.
 
-    On SSE the request is a finished POST, and a client that hangs up ends its session and this call with it.
+    The SDK cancels a call whose client leaves, but for streamable HTTP in the older eras. On SSE the request is a
+    finished POST, and a client that hangs up ends its session and this call with it.
     """
     request = ctx.request_context.request
     if request is None or "session_id" in request.query_params:
-        return False
-    return bool(await request.is_disconnected())
+        return await call
+    envelope: Envelope | None = None
+    async with anyio.create_task_group() as group:
+
+        async def end_when_left() -> None:
+            while not await request.is_disconnected():  # noqa: ASYNC110 - a connection tells nobody that it closed
+                await anyio.sleep(_HUNG_UP)
+            group.cancel_scope.cancel()
+
+        group.start_soon(end_when_left)
+        envelope = await call
+        if await request.is_disconnected():
+            envelope = None
+        group.cancel_scope.cancel()
+    return envelope
 
 
 def _teller(ctx: Context) -> Tell:

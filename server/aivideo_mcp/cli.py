@@ -21,7 +21,7 @@ import anyio
 
 from aivideo_mcp import __version__
 from aivideo_mcp.errors import ConfigurationError, LedgerUnavailable
-from aivideo_mcp.settings import VARIABLES, Settings, process_settings, read_settings
+from aivideo_mcp.settings import VARIABLES, Settings, process_settings, read_settings, strange_variables
 
 if TYPE_CHECKING:
     from aivideo_mcp.sandbox import RunningSandbox
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _say(str(fault))
         code = 2
     except* KeyboardInterrupt:
-        _say("stopped. A task that was created runs on; its id stands above.")
+        _say("stopped. A task that was created runs on, and the same command joins it without paying again.")
         code = 130
     sys.exit(code)
 
@@ -95,14 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_SANDBOX_OFF: Final[dict[str, Any]] = {"speed": SANDBOX_SPEED, "fault": [], "credits": 10_000}
+_SANDBOX_OFF: Final[dict[str, Any]] = {"speed": None, "fault": [], "credits": None}
 
 
 def _add_sandbox_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--speed", type=_positive, default=SANDBOX_SPEED, help="sandbox: how much faster than real time (60)"
-    )
-    parser.add_argument("--credits", type=int, default=10_000, help="sandbox: balance at the start (10000)")
+    parser.add_argument("--speed", type=_positive, default=None, help="sandbox: how much faster than real time (60)")
+    parser.add_argument("--credits", type=int, default=None, help="sandbox: balance at the start (10000)")
     parser.add_argument(
         "--fault",
         action="append",
@@ -143,6 +141,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     from aivideo_mcp.transports import Address, serve_network, serve_stdio  # noqa: PLC0415 - the same
     from aivideo_mcp.workflow import open_workflow  # noqa: PLC0415 - the same
 
+    if not arguments.sandbox and (arguments.fault or arguments.speed is not None or arguments.credits is not None):
+        raise ConfigurationError(
+            "--fault, --speed and --credits are for the sandbox. Example: serve --sandbox --speed 60"
+        )
+
     async def serve() -> None:
         async with _settings(arguments) as settings:
             address = listener = None
@@ -151,6 +154,8 @@ def _serve(arguments: argparse.Namespace) -> int:
                 listener = address.listen()
             if settings.api_key is None:
                 _say(_NO_KEY)
+            for name in strange_variables():
+                _say(f"{name} is no variable of this version and has no effect; see the README for those that are")
             async with open_workflow(settings) as workflow:
                 server = build_server(workflow, sandbox=arguments.sandbox)
 
@@ -257,7 +262,8 @@ async def _settings(arguments: argparse.Namespace) -> AsyncIterator[Settings]:
         return
     process_settings()  # a bad variable is told before anything starts
     async with _running_sandbox(arguments) as sandbox:
-        _say(f"SANDBOX inside, at {sandbox.url}: no real videos, no real credits, {arguments.speed:g} times faster")
+        speed = arguments.speed or SANDBOX_SPEED
+        _say(f"SANDBOX inside, at {sandbox.url}: no real videos, no real credits, {speed:g} times faster")
         settings = process_settings(base_url=sandbox.url, api_key=sandbox.key)
         if settings.state_dir is not None:
             yield settings
@@ -273,8 +279,11 @@ async def _running_sandbox(arguments: argparse.Namespace, port: int = 0) -> Asyn
     from aivideo_mcp.sandbox import SandboxOptions, running_sandbox  # noqa: PLC0415 - only where it is asked for
 
     try:
+        given = {"speed": arguments.speed, "credits": arguments.credits}
         options = SandboxOptions(
-            port=port, speed=arguments.speed, credits=arguments.credits, faults=tuple(arguments.fault)
+            port=port,
+            faults=tuple(arguments.fault),
+            **{name: value for name, value in given.items() if value is not None},
         )
     except ValueError as fault:
         raise ConfigurationError(f"the sandbox cannot be set up so: {fault}") from None

@@ -10,6 +10,7 @@
     │   │   └── BudgetSpent      our own query budget, before the upstream's limit is hit
     │   ├── InsufficientCredits  INSUFFICIENT_CREDITS
     │   ├── TaskNotFound         TASK_NOT_FOUND
+    │   │   └── PageNotFound     a 404 that is not the API's, and says nothing of a task
     │   ├── ContentRejected      CONTENT_REJECTED
     │   ├── BudgetExceeded       BUDGET_EXCEEDED
     │   ├── ConfirmationRequired CONFIRMATION_REQUIRED
@@ -124,6 +125,10 @@ class TaskNotFound(Refused):
         "Check the task id: it must be copied exactly from the call that created the task.",
         "A task can be seen only with the API key that created it.",
     )
+
+
+class PageNotFound(TaskNotFound):
+    """A 404 without the API's envelope: a proxy's page, perhaps."""
 
 
 class ContentRejected(Refused):

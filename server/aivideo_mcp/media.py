@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import uuid
@@ -72,6 +73,8 @@ def file_name(task: Task) -> str:
     """A name people can read and every platform takes: `2026-11-22_t2v_ck12ab.mp4`."""
     day = (task.created_at or task.completed_at or date.min.isoformat())[:10]
     parts = [re.sub(r"[^A-Za-z0-9-]+", "-", part)[:_LONGEST] for part in (day, task.model or "video", task.id)]
+    if parts[-1] != task.id:  # ids that differ only in what was left out must not share a file
+        parts.append(hashlib.sha256(task.id.encode("utf-8", "replace")).hexdigest()[:8])
     return "_".join(parts) + ".mp4"
 
 

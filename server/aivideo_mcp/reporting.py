@@ -42,11 +42,10 @@ class Report:
     async def beat(self) -> None:
         """Say something every HEARTBEAT seconds, for as long as nothing else is said."""
         while True:
-            quiet = anyio.current_time() - self._told_at
-            if quiet >= HEARTBEAT:
+            due = self._told_at + HEARTBEAT
+            await anyio.sleep_until(due)
+            if self._told_at + HEARTBEAT <= due:
                 await self._say()
-            else:
-                await anyio.sleep(HEARTBEAT - quiet)
 
     async def _say(self) -> None:
         self._told_at = anyio.current_time()

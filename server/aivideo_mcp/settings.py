@@ -236,6 +236,12 @@ def process_settings(**flags: Any) -> Settings:  # noqa: ANN401 - values of any 
     return read_settings(os.environ, **flags)
 
 
+def strange_variables() -> list[str]:
+    """Names in the environment that look like ours and are not: a cap that is misspelt caps nothing."""
+    ours = {variable.name for variable in VARIABLES.values()}
+    return sorted(name for name in os.environ if name.startswith("AIVIDEO_") and name not in ours)
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine."""
     try:

@@ -17,18 +17,19 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
-from aivideo_mcp.client import Upstream
-from aivideo_mcp.errors import AivideoError, AuthFailed, RateLimited, TaskNotFound, UnknownError
+from aivideo_mcp.client import LONGEST_QUIET, Upstream
+from aivideo_mcp.errors import AivideoError, AuthFailed, PageNotFound, RateLimited, TaskNotFound, UnknownError
 from aivideo_mcp.tasks import Status, Task
 
 logger = logging.getLogger(__name__)
 
-LONGEST_QUIET: Final = 120.0  # seconds of Retry-After that are sat out at most before asking again
 _OFTEN, _SELDOM = 4.0, 9.0  # seconds between two questions
 _FIRST: Final = 1.0  # seconds from the first wait to the first question: more may come to share it
 _START: Final = 30.0  # seconds in which a wrong start would show
 _FILE_TRIES: Final = 3  # questions after COMPLETED for a file address that is not there yet
 _UNLISTED: Final = 3  # times longer between questions about a task that the list does not show
+_IN_TURN: Final = 5  # tasks that one round asks for by id beside the list
+_LIST_FAILURES: Final = 3  # failed lists in a row after which tasks are asked for by id
 _JITTER: Final = 0.2
 
 
@@ -52,11 +53,12 @@ class _Watch:
     started: float
     waiters: int = 0
     news: News = News(None)
+    status: str | None = None
     changed: anyio.Event = field(default_factory=anyio.Event)
     outcome: Task | AivideoError | None = None
     whole: bool = False  # whether to ask for the whole task: its state stands there beyond doubt
     files_missed: int = 0
-    unlisted_due: float = 0.0
+    asked: float = float("-inf")  # when it was last asked for by its id
 
     def tell(self, news: News) -> None:
         self.news = news
@@ -98,6 +100,7 @@ class Watcher:
         self._due = 0.0
         self._asked = float("-inf")
         self._woken = anyio.Event()
+        self._lists_failed = 0
 
     async def until_ended(self, task_id: str, usual: tuple[float, float] | None, notice: Notice) -> Task:
         """Wait for the end of a task; no time limit of its own, cancel it to leave.
@@ -169,37 +172,54 @@ class Watcher:
 
     async def _ask(self) -> float:
         """One round; seconds of quiet that the upstream asked for."""
-        watches = list(self._watches.values())
-        if len(watches) == 1:
-            return await self._ask_for(watches[0])
+        watches = [watch for watch in self._watches.values() if watch.outcome is None]
+        if len(watches) <= 1:
+            return await self._ask_for(watches[0]) if watches else 0.0
         try:
             listed = {entry.task.id: entry.task for entry in await self._upstream.tasks(tries=1)}
-        except TaskNotFound as fault:  # a list that is not there says nothing of any task
-            return max(self._weather(watch, UnknownError(fault.message)) for watch in watches)
         except AivideoError as fault:
-            return max(self._weather(watch, fault) for watch in watches)
-        now = anyio.current_time()
+            return await self._without_list(watches, fault)
+        self._lists_failed = 0
+        unclear = []
         for watch in watches:
             task = listed.get(watch.task_id)
             if task is not None:
                 await self._tell(watch, task.status)
             if task is None or (task.state.terminal and not _shows_outcome(task)):
-                if now >= watch.unlisted_due and watch.waiters:
-                    quiet = await self._ask_for(watch)
-                    watch.unlisted_due = now + _UNLISTED * _OFTEN / self._speed
-                    if quiet:
-                        return quiet
+                watch.whole = watch.whole or task is not None
+                unclear.append(watch)
             elif task.state.terminal:
                 watch.end(task)
+        return await self._ask_in_turn(unclear)
+
+    async def _without_list(self, watches: list[_Watch], fault: AivideoError) -> float:
+        """Go on where the list fails: with weather, and by id when it goes on failing."""
+        # A list that is not there says nothing of any task.
+        told = UnknownError(fault.message) if isinstance(fault, TaskNotFound) else fault
+        quiet = max(self._weather(watch, told) for watch in watches)
+        self._lists_failed += 1
+        if quiet or self._lists_failed < _LIST_FAILURES:
+            return quiet
+        return await self._ask_in_turn(watches)
+
+    async def _ask_in_turn(self, watches: list[_Watch]) -> float:
+        """Ask by id for the few that have waited longest for it."""
+        due = anyio.current_time() - _UNLISTED * _OFTEN / self._speed
+        waiting = [w for w in watches if w.waiters and w.outcome is None and w.asked <= due]
+        for watch in sorted(waiting, key=lambda w: w.asked)[:_IN_TURN]:
+            quiet = await self._ask_for(watch)
+            if quiet:
+                return quiet
         return 0.0
 
     async def _ask_for(self, watch: _Watch) -> float:
         """Ask for one task by its id. Its state is told before the whole is fetched, well before any result."""
+        watch.asked = anyio.current_time()
         try:
             if not watch.whole:
                 sighting = await self._upstream.status(watch.task_id, tries=1)
                 await self._tell(watch, sighting.status)
-                if not Status.read(sighting.status).terminal:
+                if not Status.read(sighting.status).terminal or not watch.waiters:
                     return 0.0
             task = await self._upstream.task(watch.task_id, tries=1)
         except AivideoError as fault:
@@ -210,13 +230,14 @@ class Watcher:
         return 0.0
 
     async def _tell(self, watch: _Watch, status: str) -> None:
-        if status != watch.news.status:
+        if status != watch.status:
+            watch.status = status
             await self._seen(watch.task_id, status)
         watch.tell(News(status))
 
     def _weather(self, watch: _Watch, fault: AivideoError) -> float:
         """Tell a waiter of a failed question, or end the watch where it was no weather; seconds of quiet to keep."""
-        if isinstance(fault, TaskNotFound | AuthFailed):
+        if isinstance(fault, TaskNotFound | AuthFailed) and not isinstance(fault, PageNotFound):
             watch.end(fault)
             return 0.0
         watch.tell(News(None, fault.message))

@@ -39,16 +39,25 @@ from aivideo_mcp.watcher import Watcher
 logger = logging.getLogger(__name__)
 
 UNSEEN_WAIT: Final = 45.0  # seconds; several clients drop a call without progress at 60
+_ONE_LOOK: Final = 3.0  # seconds; a wait for a task that is known by its id alone looks once at least
 _NOTES: Final = 0.5  # seconds that notes get when the server ends
 _ACCOUNT_KEPT: Final = 600.0  # seconds for which the account's answer is believed
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """How a wait ended: with the task, ended or not; whether it was there before; what kept its file from disk."""
+    """How a wait ended.
+
+    Attributes:
+        task: The task, ended or not.
+        joined: Whether an earlier call had created it.
+        fetched: Whether the whole of the ended task was fetched.
+        unsaved: What kept its file from disk.
+    """
 
     task: Task
     joined: bool = False
+    fetched: bool = False
     unsaved: str | None = None
 
 
@@ -82,6 +91,7 @@ class Workflow:
         """
         started = anyio.current_time()
         deadline = started + self._patience(terms, seen=seen)
+        tell = _harmless(tell)
         made = await self._submissions.submit(request, terms, fresh=False, deadline=deadline)
         it = made.submission
         cost = f" for {it.credits_charged} credits" if it.credits_charged is not None else ""
@@ -98,10 +108,11 @@ class Workflow:
         Raises:
             TaskNotFound: There is no such task for this key.
         """
-        started = anyio.current_time()
+        deadline = anyio.current_time() + max(self._patience(terms, seen=seen), _ONE_LOOK)
+        tell = _harmless(tell)
         await tell(f"Looking for task {task_id}.")
-        first = await self.upstream.task(task_id)
-        return await self._wait(first, started + self._patience(terms, seen=seen), tell)
+        model = await self._model(task_id)
+        return await self._wait(Task(id=task_id, model=model, status=Status.UNKNOWN), deadline, tell)
 
     async def cancel(self, task_id: str) -> Sighting:
         """Cancel a task that has not started. A refusal or a lost answer is cleared up by looking.
@@ -166,6 +177,12 @@ class Workflow:
             await self.upstream.aclose()
             await self._ledger.aclose()
 
+    async def _model(self, task_id: str) -> str | None:
+        try:
+            return await self._ledger.model(task_id)
+        except LedgerUnavailable:
+            return None
+
     async def _saw(self, task_id: str, status: str) -> None:
         await self._note(self._ledger.saw(task_id, status))
 
@@ -197,13 +214,13 @@ class Workflow:
                         ended = await self._watcher.until_ended(
                             task.id, contract.usual if contract else None, report.notice
                         )
-                        waited = Waited(ended, joined)
+                        unsaved = "The wait ended first." if self._videos and ended.video_url else None
+                        waited = Waited(ended, joined, fetched=True, unsaved=unsaved)
                     waited = await self._saved(waited)
-            except TaskNotFound as fault:
-                failure = fault
-                await self._note(self._ledger.gone(task.id))
             except AivideoError as fault:
                 failure = fault
+                if isinstance(fault, TaskNotFound):
+                    await self._note(self._ledger.gone(task.id))
             except Exception:  # the id was paid for, so it must reach the caller even through our own mistake
                 logger.exception("waiting for task %s broke", task.id)
                 failure = UnknownError("This server made a mistake while waiting; the task runs on.")
@@ -214,7 +231,7 @@ class Workflow:
             await watch()
         if failure:
             failure.task_id = task.id
-            failure.next_steps = (*failure.next_steps, f'Call get_task with taskId "{task.id}" later.')
+            failure.next_steps = (f'Call get_task with taskId "{task.id}" later; do not create it again.',)
             raise failure
         if not waited.task.state.terminal:
             waited = Waited(task.model_copy(update={"status": report.status}), joined)
@@ -222,14 +239,26 @@ class Workflow:
 
     async def _saved(self, waited: Waited) -> Waited:
         task = waited.task
-        if self._videos is None or task.state is not Status.COMPLETED:
+        if self._videos is None or task.video_url is None:
             return waited
         try:
             file = await self._videos.save(task)
         except DownloadFailed as failure:
             return replace(waited, unsaved=failure.message)
         await self._note(self._ledger.saved(task.id, file))
-        return replace(waited, task=task.model_copy(update={"file": str(file)}))
+        return replace(waited, task=task.model_copy(update={"file": str(file)}), unsaved=None)
+
+
+def _harmless(tell: Tell) -> Tell:
+    """A teller whose failure costs no video: stderr may be full, a client may have gone."""
+
+    async def told(message: str) -> None:
+        try:
+            await tell(message)
+        except Exception:
+            logger.exception("a progress message could not be delivered")
+
+    return told
 
 
 @asynccontextmanager

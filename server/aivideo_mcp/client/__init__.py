@@ -5,6 +5,6 @@ judging    what a reply means
 exchange   one request and its reply: bounded, repeated where safe; the only importer of httpx
 """
 
-from aivideo_mcp.client.upstream import Gate, Upstream
+from aivideo_mcp.client.upstream import LONGEST_QUIET, Gate, Upstream
 
-__all__ = ["Gate", "Upstream"]
+__all__ = ["LONGEST_QUIET", "Gate", "Upstream"]

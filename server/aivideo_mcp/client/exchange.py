@@ -6,9 +6,10 @@ thread at the first call, so that neither costs anything at start.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import anyio
@@ -31,8 +32,9 @@ from aivideo_mcp.settings import Settings
 T = TypeVar("T")
 
 MAX_ANSWER: Final = 64 * 1024 * 1024  # bytes; a task may echo four 10 MB pictures in its input
+SMALL_ANSWER: Final = 1024 * 1024  # bytes; no other answer is near that
+_ANY_ZIP: Final = 47  # zlib's word for "gzip or zlib, whichever it is"
 PATIENCE: Final = 10.0  # seconds of Retry-After that a direct call sits out; beyond it the caller is told
-_SECRET: Final = 8  # characters from which on a key is secret
 _LAST_START: Final = 25.0  # seconds after which no further try starts: most clients give up at 60
 _UPLOAD_RATE: Final = 128 * 1024  # bytes a second that a slow line still manages
 _CONNECT_SHARE: Final = 0.8  # of the time-out, so that "could not connect" is known before "no answer"
@@ -45,13 +47,6 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-    def without(self, secret: str) -> Reply:
-        """The same reply with the secret struck out, should the upstream have echoed it.
-
-        Not for what is shorter than any real key: a key `a`, fit for the sandbox at most, would ruin every answer.
-        """
-        return replace(self, body=self.body.replace(secret.encode(), b"[key]")) if len(secret) >= _SECRET else self
 
 
 class Exchange:
@@ -72,13 +67,20 @@ class Exchange:
             trust_env=not settings.local_upstream,  # a proxy is for the internet, not for a sandbox on this machine
         )
 
-    async def send(self, method: str, path: str, headers: Mapping[str, str], content: bytes | None = None) -> Reply:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+        ceiling: int = MAX_ANSWER,
+    ) -> Reply:
         """One request to the base URL's origin, one reply, inside the time-out (longer for large uploads).
 
         Raises:
             NotSent: No connection could be made.
             NetworkError: It was sent, or may have been, and no whole reply came.
-            BrokenAnswer: The reply is compressed against our wish or larger than MAX_ANSWER.
+            BrokenAnswer: The reply is larger than the ceiling, in bytes, or compressed in a way that we do not know.
         """
         deadline = self._settings.timeout + len(content or b"") / _UPLOAD_RATE
         request = self._http.build_request(
@@ -88,13 +90,13 @@ class Exchange:
             with anyio.fail_after(deadline):
                 response = await self._http.send(request, stream=True)
                 try:
-                    body = await _bounded(response)
+                    body = await _bounded(response, ceiling)
                 finally:
                     await response.aclose()
         except TimeoutError:
             raise NetworkError(f"The upstream gave no complete answer within {deadline:.0f} s.") from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as fault:
-            raise NotSent(f"The upstream could not be reached: {_named(fault)}. Nothing was sent.") from None
+            raise NotSent(f"The upstream could not be reached: {_connecting(fault)}. Nothing was sent.") from None
         except httpx.HTTPError as fault:
             raise NetworkError(f"The connection broke before the answer was complete ({_named(fault)}).") from None
         return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
@@ -129,7 +131,7 @@ class Exchange:
                 if response.status_code != httpx.codes.OK:
                     raise DownloadFailed(f"The file host answered {response.status_code}.")
                 yield response.aiter_bytes()
-        except httpx.HTTPError as fault:
+        except (httpx.HTTPError, httpx.InvalidURL) as fault:
             raise DownloadFailed(f"The download broke off ({_named(fault)}).") from None
 
     async def aclose(self) -> None:
@@ -137,14 +139,20 @@ class Exchange:
         await self._http.aclose()
 
 
-async def _bounded(response: httpx.Response) -> bytes:
-    if response.headers.get("content-encoding", "identity") != "identity":
+async def _bounded(response: httpx.Response, ceiling: int) -> bytes:
+    """The body, unpacked by us where the upstream packs it against our wish: httpx's own way knows no limit."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "deflate"):
         raise BrokenAnswer("The upstream compressed its answer although it was asked not to.")
+    unpack = zlib.decompressobj(_ANY_ZIP) if encoding in ("gzip", "deflate") else None
     body = bytearray()
     async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > MAX_ANSWER:
-            raise BrokenAnswer(f"The upstream's answer is larger than {MAX_ANSWER // 2**20} MiB.")
+        try:
+            body += chunk if unpack is None else unpack.decompress(chunk, ceiling + 1)
+        except zlib.error:
+            raise BrokenAnswer("The upstream's answer cannot be unpacked.") from None
+        if len(body) > ceiling or (unpack is not None and unpack.unconsumed_tail):
+            raise BrokenAnswer(f"The upstream's answer is larger than {ceiling // 2**20} MiB.")
     return bytes(body)
 
 
@@ -166,5 +174,10 @@ def _pause(state: tenacity.RetryCallState) -> float:
 
 
 def _named(fault: Exception) -> str:
-    """A transport fault in words; its text is the operating system's and holds no header."""
+    """A transport fault by its kind alone: its text may repeat what the other side sent, our key included."""
+    return type(fault).__name__
+
+
+def _connecting(fault: Exception) -> str:
+    """A fault before anything was sent or received; its text is the operating system's."""
     return f"{type(fault).__name__}{': ' if str(fault) else ''}{str(fault)[:200]}"

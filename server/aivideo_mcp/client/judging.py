@@ -24,6 +24,7 @@ from aivideo_mcp.errors import (
     InvalidInput,
     InvalidPayload,
     NetworkError,
+    PageNotFound,
     RateLimited,
     Redirected,
     Refused,
@@ -36,6 +37,7 @@ from aivideo_mcp.tasks import Status, quoted, read_reason
 LONGEST_PAUSE: Final = 3600.0  # seconds; a Retry-After beyond it is taken for a mistake
 USUAL_PAUSE: Final = 60.0  # seconds; the query limit is per minute
 
+_SECRET: Final = 8  # characters from which on a key is secret
 _BY_STATUS: Final[Mapping[int, type[AivideoError]]] = {
     400: InvalidPayload,
     401: AuthFailed,
@@ -54,12 +56,13 @@ _FILTERED: Final = (
 )
 
 
-def judge(reply: Reply, *, now: datetime, state_alone: bool = False) -> dict[str, Any]:
+def judge(reply: Reply, *, now: datetime, secret: str, state_alone: bool = False) -> dict[str, Any]:
     """The JSON object of a successful reply.
 
     Args:
         reply: What came back.
         now: Wall time, for a Retry-After that is a date.
+        secret: The API key, struck out wherever the upstream echoes it.
         state_alone: Whether a bare `{"status": "FAILED"}` is a task's state and no failure of the call.
 
     Raises:
@@ -67,28 +70,40 @@ def judge(reply: Reply, *, now: datetime, state_alone: bool = False) -> dict[str
     """
     if 300 <= reply.status < 400:  # noqa: PLR2004 - HTTP's own numbers
         raise Redirected(f"The upstream answered with a redirect ({reply.status}), which is not followed with the key.")
-    body = _read_object(reply.body)
+    body = _read_object(reply.body, secret)
     if reply.status < 300:  # noqa: PLR2004
         if body is None:
             raise BrokenAnswer(f"The upstream's answer is {_kind_of(reply)}, not a JSON object.")
         if not _is_refusal(body, state_alone=state_alone):
             return body
+    if reply.status == 404 and body is None:  # noqa: PLR2004
+        raise PageNotFound(f"The upstream answered 404 with {_kind_of(reply)} content, as if the address were wrong.")
     raise _failure(reply.status, body or {}, _retry_after(reply.headers.get("retry-after"), now))
 
 
-def _read_object(body: bytes) -> dict[str, Any] | None:
+def _read_object(body: bytes, secret: str) -> dict[str, Any] | None:
+    text = _struck(body.decode("utf-8", "replace"), secret)
     try:
-        value = json.loads(body)
+        value = json.loads(text)
+        if "\\u" in text:  # an escaped key is not in the text but in what it says
+            value = json.loads(_struck(json.dumps(value, ensure_ascii=False), secret))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
+def _struck(text: str, secret: str) -> str:
+    """Not for what is shorter than any real key: a key `a`, fit for the sandbox at most, would ruin every answer."""
+    return text.replace(secret, "[key]") if len(secret) >= _SECRET else text
+
+
 def _is_refusal(body: Mapping[str, Any], *, state_alone: bool) -> bool:
     """Whether a 2xx body is an error envelope rather than a task that FAILED."""
+    if any(body.get(name) for name in ("id", "taskId")):
+        return False
     if body.get("ok") is False:
         return True
-    if body.get("status") != Status.FAILED or isinstance(body.get("id", body.get("taskId")), str):
+    if body.get("status") != Status.FAILED:
         return False
     return not state_alone or any(body.get(key) for key in ("errorCode", "message", "error"))
 
@@ -121,7 +136,7 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
     except ValueError:
         try:
             date = parsedate_to_datetime(header)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
     return min(seconds, LONGEST_PAUSE) if math.isfinite(seconds) and seconds >= 0 else None

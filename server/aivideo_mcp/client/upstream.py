@@ -6,7 +6,9 @@ create and cancel are sent once.
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -35,6 +37,7 @@ if TYPE_CHECKING:  # httpx comes with these two; it is imported at the first cal
 
 T = TypeVar("T")
 
+LONGEST_QUIET: Final = 120.0  # seconds of Retry-After that are kept at most before asking again
 _LARGE: Final = 256 * 1024  # bytes of JSON from which on it is written and read in a thread
 _SANDBOX_HEADER: Final = "aivideo-sandbox"
 _REPLAYED: Final = "minimax"  # the one model whose create declares the Idempotency-Key
@@ -195,7 +198,7 @@ class Upstream:
             try:
                 return await self._once(exchange, "GET", path, state_alone=state_alone)
             except RateLimited as limited:
-                await self._gate.hush(limited.retry_after or 0.0)
+                await self._gate.hush(min(limited.retry_after or 0.0, LONGEST_QUIET))
                 raise
 
         return await exchange.repeat(attempt, self._tries if tries is None else tries)
@@ -210,29 +213,33 @@ class Upstream:
         *,
         state_alone: bool = False,
     ) -> dict[str, Any]:
-        from aivideo_mcp.client.judging import judge  # noqa: PLC0415 - loaded with the exchange by now
+        from aivideo_mcp.client.exchange import MAX_ANSWER, SMALL_ANSWER  # noqa: PLC0415 - loaded by now
+        from aivideo_mcp.client.judging import judge  # noqa: PLC0415 - the same
 
         assert self._settings.api_key is not None
         sent = {"key": self._settings.api_key, "Accept": "application/json", **(headers or {})}
         if content is not None:
             sent["Content-Type"] = "application/json"
-        reply = await exchange.send(method, "/api/v1" + path, sent, content)
+        ceiling = MAX_ANSWER if path.startswith("/tasks") and not state_alone else SMALL_ANSWER
+        reply = await exchange.send(method, "/api/v1" + path, sent, content, ceiling)
         self._notice_sandbox(reply.headers.get(_SANDBOX_HEADER))
-        reply = reply.without(self._settings.api_key)
-        if len(reply.body) > _LARGE:
-            return await anyio.to_thread.run_sync(lambda: judge(reply, now=self._now(), state_alone=state_alone))
-        return judge(reply, now=self._now(), state_alone=state_alone)
+        verdict = functools.partial(
+            judge, reply, now=self._now(), secret=self._settings.api_key, state_alone=state_alone
+        )
+        return await anyio.to_thread.run_sync(verdict) if len(reply.body) > _LARGE else verdict()
 
     def _notice_sandbox(self, header: str | None) -> None:
         if header is not None and self._settings.local_upstream:
             try:
-                self.sandbox_speed = max(float(header.removeprefix("speed=")), 0.001)
+                speed = float(header.removeprefix("speed="))
             except ValueError:
-                self.sandbox_speed = 1.0
+                speed = 1.0
+            self.sandbox_speed = min(max(speed, 0.001), 1e6) if math.isfinite(speed) else 1.0
 
 
 def _segment(text: str) -> str:
-    return quote(text, safe="")
+    """A text as one path segment; dots alone would be taken for a way through the path."""
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
 
 
 async def _encoded(request: Contract) -> bytes:

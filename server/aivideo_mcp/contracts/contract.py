@@ -50,6 +50,7 @@ class Slot:
         values: The allowed values, in declared order; empty where they are not enumerated.
         least, most: Bounds of an integer, or of a list's length.
         wire_name, form: How it is written upstream.
+        media: Whether it holds pictures, video or sound.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Slot:
     most: int | None
     wire_name: str
     form: Form
+    media: bool
 
     @property
     def allowed(self) -> str:
@@ -69,6 +71,8 @@ class Slot:
             return ", ".join(str(value) for value in self.values)
         if self.kind == "boolean":
             return "true, false"
+        if self.kind == "array" and self.least == self.most == 1:
+            return "one entry"
         if self.least is not None and self.most is not None:
             return f"{self.least} to {self.most}" + (" entries" if self.kind == "array" else "")
         return f"at least {self.least}" if self.least is not None else ""
@@ -151,6 +155,7 @@ def _slot(name: str, info: FieldInfo) -> Slot:
         kind = "integer" if isinstance(values[0], int) else "string"
     elif get_origin(annotation) is list:
         kind = "array"
+        metadata += _unwrap(get_args(annotation)[0])[1]
     else:
         kinds: dict[object, Kind] = {int: "integer", bool: "boolean", str: "string"}
         kind = kinds[annotation]
@@ -166,6 +171,7 @@ def _slot(name: str, info: FieldInfo) -> Slot:
         most=_bound(metadata, "le", "max_length"),
         wire_name=wire.name or name,
         form=wire.form,
+        media=any(isinstance(m, AfterValidator) and m.func in (check_picture, check_link) for m in metadata),
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import os
+import math
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,8 @@ class InThread(Protocol):
 
 
 _FILE: Final = "ledger.sqlite3"
+_PATIENCE: Final = 10.0  # seconds to wait for another process's hold of a lock
+_MINUTE: Final = 60.0
 _RESERVE: Final = 0.1  # of the query budget is left to direct calls by the watcher
 
 
@@ -69,7 +72,7 @@ class Ledger:
         self._let_go: set[str] = set()
         self._own_lock: BaseFileLock | None = None
         self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(settings.base_url))
-        self._refused_until = 0.0
+        self._alone = _OwnBudget()
 
     def now(self) -> float:
         """Unix seconds, by the clock that the ledger's times are from."""
@@ -91,25 +94,26 @@ class Ledger:
         """Take down that a create is about to be sent; the intent with that time."""
         now = self._wall()
         store = await self._opened()
-        await self._in_thread(lambda: store.sending(intent.number, now))
+        if not await self._in_thread(lambda: store.sending(intent, now)):
+            raise LedgerUnavailable("The record of this create was deleted before it was sent, so it was not sent.")
         return replace(intent, sent_at=intent.sent_at or now, last_sent_at=now)
 
     async def issued(self, intent: Intent, task_id: str, status: str, price: int | None) -> bool:
         """Take down the task that a create became; False when another intent has it already."""
         store = await self._opened()
-        return await self._in_thread(lambda: store.issued(intent.number, task_id, status, price))
+        return await self._in_thread(lambda: store.issued(intent, task_id, status, price, self._wall()))
 
     async def release(self, intent: Intent) -> None:
         """Let go of an intent whose answer is lost."""
         self._let_go.add(intent.holder)
         store = await self._opened()
-        await self._in_thread(lambda: store.release(intent.number))
+        await self._in_thread(lambda: store.release(intent))
 
     async def drop(self, intent: Intent) -> None:
         """Forget an intent that was refused."""
         self._let_go.add(intent.holder)
         store = await self._opened()
-        await self._in_thread(lambda: store.drop(intent.number))
+        await self._in_thread(lambda: store.drop(intent))
 
     async def settled(self, intent: Intent) -> bool:
         """Whether somebody else's work on an intent has come to an end, whatever it is."""
@@ -130,6 +134,11 @@ class Ledger:
         """Every task that has its intent."""
         store = await self._opened()
         return await self._in_thread(store.task_ids)
+
+    async def model(self, task_id: str) -> str | None:
+        """The model of a task that was created here."""
+        store = await self._opened()
+        return await self._in_thread(lambda: store.model(task_id))
 
     async def saw(self, task_id: str, status: str) -> None:
         """Take down a task's state."""
@@ -161,27 +170,30 @@ class Ledger:
         """Count one query against the budget of all processes.
 
         Args:
-            speed: By how much the upstream is faster than real time.
+            speed: By how much the upstream is faster than real time, and its minute shorter.
             direct: Whether a caller waits for it; the watcher leaves a tenth of the budget to those.
 
         Raises:
             BudgetSpent: It is spent, or the upstream asked for quiet.
         """
-        limit = int(self._settings.queries_per_minute * speed * (1 if direct else 1 - _RESERVE))
+        limit = max(1, int(self._settings.queries_per_minute * (1 if direct else 1 - _RESERVE)))
+        window = _MINUTE / speed
         try:
             store = await self._opened()
-            pause = await self._in_thread(lambda: store.admit(self._origin, max(limit, 1), self._wall()))
+            pause = await self._in_thread(lambda: store.admit(self._origin, limit, window, self._wall, direct=direct))
         except LedgerUnavailable:
-            pause = max(0.0, self._refused_until - self._wall())
+            pause = self._alone.admit(limit, window, self._wall())
         if pause:
-            raise BudgetSpent("The query budget of this machine is spent for now.", retry_after=round(pause, 2))
+            raise BudgetSpent(
+                "The query budget of this machine is spent for now.", retry_after=math.ceil(pause * 100) / 100
+            )
 
     async def hush(self, seconds: float) -> None:
         """Keep every process from asking for so long, as the upstream wished."""
-        self._refused_until = self._wall() + seconds
+        self._alone.hush(self._wall() + seconds)
         with contextlib.suppress(LedgerUnavailable):
             store = await self._opened()
-            await self._in_thread(lambda: store.hush(self._origin, self._refused_until))
+            await self._in_thread(lambda: store.hush(self._origin, seconds, self._wall))
 
     async def aclose(self) -> None:
         """Close the file and say by the lock's absence that this process works on nothing any more."""
@@ -214,11 +226,14 @@ class Ledger:
         from filelock import FileLock  # noqa: PLC0415 - comes with the ledger
 
         folder = self._settings.state_folder
-        (folder / "alive").mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._own_lock = FileLock(folder / "alive" / self._me, thread_local=False)
-        self._own_lock.acquire(blocking=False)
-        with FileLock(folder / "opening.lock", timeout=10):
-            _sweep(folder / "alive", self._me)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        (folder / "alive").mkdir(exist_ok=True, mode=0o700)
+        with FileLock(folder / "opening.lock", timeout=_PATIENCE, mode=0o600):
+            with _probing(folder):
+                self._own_lock = FileLock(folder / "alive" / self._me, thread_local=False, mode=0o600)
+                self._own_lock.acquire(blocking=False)
+                _sweep(folder / "alive", self._me)
             return _open_store(folder / _FILE, self._settings.account)
 
     def _new_holder(self) -> str:
@@ -229,7 +244,43 @@ class Ledger:
         process = intent.holder.partition(".")[0]
         if process == self._me:
             return intent.holder not in self._let_go
-        return bool(process) and _is_held(self._settings.state_folder / "alive" / process)
+        if not process:
+            return False
+        with _probing(self._settings.state_folder):
+            return _is_held(self._settings.state_folder / "alive" / process)
+
+
+class _OwnBudget:
+    """What one process grants itself when it cannot share: the same window, in memory."""
+
+    def __init__(self) -> None:
+        self._made: deque[float] = deque()
+        self._quiet_until = 0.0
+
+    def admit(self, limit: int, window: float, now: float) -> float:
+        """0 when a query may be made, else seconds until it may."""
+        if now < self._quiet_until:
+            return self._quiet_until - now
+        while self._made and not now - window < self._made[0] <= now:
+            self._made.popleft()
+        if len(self._made) >= limit:
+            return self._made[-limit] + window - now
+        self._made.append(now)
+        return 0.0
+
+    def hush(self, until: float) -> None:
+        """No query before that time."""
+        self._quiet_until = max(until, self._quiet_until)
+
+
+def _probing(folder: Path) -> BaseFileLock:
+    """Held while locks of processes are taken or tried: to try a lock is to hold it for a moment.
+
+    Nobody waits for the database while holding it, so that it may be asked for inside a transaction.
+    """
+    from filelock import FileLock  # noqa: PLC0415 - loaded by now
+
+    return FileLock(folder / "probing.lock", timeout=_PATIENCE, thread_local=False, mode=0o600)
 
 
 def _is_held(file: Path) -> bool:
@@ -237,7 +288,7 @@ def _is_held(file: Path) -> bool:
 
     if not file.exists():
         return False
-    lock = FileLock(file, thread_local=False)
+    lock = FileLock(file, thread_local=False, mode=0o600)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -257,21 +308,22 @@ def _sweep(folder: Path, keep: str) -> None:
 def _open_store(file: Path, account: str) -> Store:
     from sqlalchemy.exc import DatabaseError, OperationalError  # noqa: PLC0415 - 0.2 s, at first use
 
-    from aivideo_mcp.ledger.store import Store  # noqa: PLC0415 - the same
+    from aivideo_mcp.ledger.store import NotOurs, Store  # noqa: PLC0415 - the same
 
-    if not file.exists():
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    file.touch(mode=0o600)
     try:
         return Store(file, account)
     except OperationalError:
         raise
-    except DatabaseError as fault:
+    except (DatabaseError, NotOurs) as fault:
         aside = file.with_name(f"{file.stem}.corrupt-{time.time_ns()}{file.suffix}")
         file.rename(aside)
         for tail in ("-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 file.with_name(file.name + tail).rename(aside.with_name(aside.name + tail))
-        logger.error("the ledger could not be read (%s) and was set aside as %s; a new one begins", fault.orig, aside)  # noqa: TRY400 - the reason is in the line
+        reason = getattr(fault, "orig", fault)
+        logger.error("the ledger could not be used (%s) and was set aside as %s; a new one begins", reason, aside)  # noqa: TRY400 - the reason is in the line
+        file.touch(mode=0o600)
         return Store(file, account)
 
 
@@ -283,7 +335,7 @@ def _told(folder: Path) -> Iterator[None]:
     except OSError as fault:
         reason = fault.strerror or str(fault)
     except Exception as fault:
-        if not type(fault).__module__.startswith("sqlalchemy"):
+        if not type(fault).__module__.startswith("sqlalchemy") and not isinstance(fault, OverflowError | UnicodeError):
             raise
         reason = str(getattr(fault, "orig", fault))
     else:

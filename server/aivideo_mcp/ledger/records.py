@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,7 +12,6 @@ from typing import Any, Final, Self
 from aivideo_mcp.contracts import Contract
 
 OWN_KEY: Final = "aivideo-mcp-"  # what the idempotency keys begin with that are made here
-_MEDIA: Final = re.compile(r"data:|https?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,9 @@ class Wanted:
     def of(cls, request: Contract, key: str | None) -> Self:
         """What the ledger needs to know of a request. Hashes pictures: milliseconds for each megabyte."""
         wire = request.wire()
-        compared = tuple(sorted(name for name, value in wire.items() if not _holds_media(value)))
+        compared = tuple(
+            sorted(slot.wire_name for slot in request.slots() if slot.wire_name in wire and not slot.media)
+        )
         digest = hashlib.sha256(json.dumps([request.model, wire], sort_keys=True).encode()).hexdigest()
         return cls(request.model, digest, compared, likeness(wire, compared), key)
 
@@ -53,11 +53,6 @@ def _plain(value: object) -> object:
     if isinstance(value, list):
         return [_plain(entry) for entry in value]
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _holds_media(value: object) -> bool:
-    values = value if isinstance(value, list) else [value]
-    return any(isinstance(entry, str) and _MEDIA.match(entry) for entry in values)
 
 
 class Role(Enum):

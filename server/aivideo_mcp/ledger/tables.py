@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Connection,
     Float,
@@ -56,6 +57,7 @@ generations = Table(
     UniqueConstraint("account", "idempotency_key"),
     UniqueConstraint("account", "task_id"),
     Index("generations_by_digest", "account", "digest"),
+    sqlite_autoincrement=True,  # a number is never given out again
 )
 
 queries = Table(
@@ -64,6 +66,7 @@ queries = Table(
     Column("number", Integer, primary_key=True),
     Column("origin", String(400), nullable=False),
     Column("at", Float, nullable=False),
+    Column("direct", Boolean, nullable=False),
     Index("queries_by_time", "origin", "at"),
 )
 
@@ -71,6 +74,7 @@ quiet = Table(
     "quiet",
     metadata,
     Column("origin", String(400), primary_key=True),
+    Column("noted_at", Float, nullable=False),
     Column("until", Float, nullable=False),
 )
 

@@ -70,8 +70,11 @@ class Recovery:
         try:
             for intent in await self._ledger.lost():
                 mine = await self._ledger.adopt(intent)
-                if mine is not None and await self._match(mine) is None:
-                    await self.let_go(mine)
+                if mine is not None:
+                    try:
+                        await self._match(mine)
+                    finally:
+                        await self.let_go(mine)  # which is nothing where its task was found
         except AivideoError as failure:
             logger.info("tasks of lost creates could not be looked for: %s", failure.message)
         except Exception:  # nobody waits for this, and the server must not end by it

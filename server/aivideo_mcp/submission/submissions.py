@@ -8,6 +8,7 @@ when a look made a request time-out later still shows nothing.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from aivideo_mcp.tasks import Status
 logger = logging.getLogger(__name__)
 
 _GRACE: Final = 2.0  # seconds that a create in flight gets when the server ends
+_LEAST: Final = 10.0  # seconds that a create gets in any case: a wait of 0 is for the video, not for its id
 _LOOK: Final = 0.25  # seconds between two looks at what another call is sending
 
 
@@ -98,7 +100,8 @@ class Submissions:
         wanted = await anyio.to_thread.run_sync(Wanted.of, request, terms.idempotency_key)
         while True:
             # From the claim on the call must not be torn: an intent that is ours and that nobody works on blocks all.
-            made = await self._run_to_its_end(lambda: self._claim(wanted, request, cap, fresh=fresh, deadline=deadline))
+            work = functools.partial(self._claim, wanted, request, cap, fresh=fresh, deadline=deadline)
+            made = await self._run_to_its_end(work, deadline)
             if isinstance(made, Made):
                 return made
             while not await self._ledger.settled(made):
@@ -125,8 +128,8 @@ class Submissions:
         caps = [cap for cap in (terms.max_credits, self._settings.max_credits) if cap is not None]
         return min(caps, default=None)
 
-    async def _run_to_its_end(self, work: Callable[[], Awaitable[Made | Intent]]) -> Made | Intent:
-        """Do what a caller's leaving must not interrupt."""
+    async def _run_to_its_end(self, work: Callable[[], Awaitable[Made | Intent]], deadline: float) -> Made | Intent:
+        """Do what a caller's leaving must not interrupt, nor the end of its patience."""
         outcome: Made | Intent | AivideoError = SubmissionUncertain(
             "The create was cut off inside this server; the task may exist and may have been charged."
         )
@@ -146,7 +149,13 @@ class Submissions:
                 ended.set()
 
         self._background.start_soon(run)
-        await ended.wait()
+        with anyio.CancelScope(deadline=max(deadline, anyio.current_time() + _LEAST)):
+            await ended.wait()
+        if not ended.is_set():
+            raise SubmissionUncertain(
+                "The create has no answer yet; it goes on in this server.",
+                next_steps=("Make the same call again in a minute: it joins that generation and pays nothing.",),
+            )
         if isinstance(outcome, AivideoError):
             raise outcome
         return outcome
@@ -206,6 +215,7 @@ class Submissions:
             await self._ledger.issued(order.intent, made.id, made.status, made.credits_charged)
         except LedgerUnavailable as failure:
             logger.error("task %s could not be taken down: %s", made.id, failure.message)  # noqa: TRY400 - one line
+            await self._recovery.let_go(order.intent)  # the next call finds the task among the account's
         return Made(made, joined=made.idempotent_replay)
 
     async def _recover(self, order: _Order, lost: SubmissionUncertain, settling: float) -> Made:

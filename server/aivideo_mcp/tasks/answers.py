@@ -283,8 +283,9 @@ class Envelope(BaseModel):
     @property
     def outcome(self) -> bool:
         """Whether it tells how a generation ended, well or badly."""
-        ended_badly = self.status in (Status.FAILED, Status.CANCEL)
-        return self.data is not None and self.status.terminal and (self.ok or ended_badly)
+        if self.status is Status.COMPLETED:
+            return isinstance(self.data, Task) and self.data.video_url is not None
+        return self.data is not None and self.status.terminal
 
     @property
     def text(self) -> str:

@@ -17,6 +17,7 @@ from aivideo_mcp.errors import InvalidPayload
 
 KEPT: Final = timedelta(hours=24)  # how long the upstream keeps a finished file
 MAX_QUOTED: Final = 300  # characters of upstream text that reach a caller
+MAX_COUNT: Final = 10**12
 MAX_URL: Final = 4096
 MAX_ID: Final = 200
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # Unicode categories nobody can read
@@ -74,16 +75,17 @@ def read_url(value: object) -> str | None:
         return None
     try:
         parts = urlsplit(value)
+        _ = parts.port  # raises for a port that is none
         return value if parts.scheme in ("http", "https") and parts.hostname else None
     except ValueError:
         return None
 
 
 def read_count(value: object) -> int | None:
-    """A whole number that is not negative."""
+    """A whole number that is not negative, and not absurd."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT else None
 
 
 def read_time(value: object) -> datetime | None:

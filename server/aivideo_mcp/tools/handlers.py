@@ -145,7 +145,11 @@ def _outcome(waited: Waited) -> Envelope:
         steps = (*_joined(joined=waited.joined), *steps)
         return Envelope(ok=True, status=status, task_id=task.id, data=task, next_steps=steps)
     if task.video_url is None:
-        lost = UnknownError("The task is finished, but the upstream names no file.", task_id=task.id)
+        later = (f'Call get_task with taskId "{task.id}" in a minute: it is paid for, so do not create it again.',)
+        if not waited.fetched:
+            told = "It is finished, but its result could not be fetched in time."
+            return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=(told, *later))
+        lost = UnknownError("The task is finished, but the upstream names no file.", task_id=task.id, next_steps=later)
         return _ended_badly(lost, task)
     steps = (*_joined(joined=waited.joined), *_after(task.status, task.id))
     if waited.unsaved:
