@@ -7,7 +7,7 @@ Run it from the repository's root, on a machine that has nothing else to do; it 
 It starts the sandbox and the servers as processes of their own and talks to them over real transports. The limit it
 compares with is the sandbox's: 60 queries in a minute of sandbox time, which is 60 / speed real seconds.
 """
-# ruff: noqa: INP001, T201, ASYNC110, PTH123, SIM115, ASYNC230 - a script that prints, and looks on from outside
+# ruff: noqa: T201, PTH123, SIM115 - a script that prints, and looks on from outside
 
 from __future__ import annotations
 

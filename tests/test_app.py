@@ -366,14 +366,6 @@ async def test_the_skills_model_and_payload_are_taken() -> None:
     }
 
 
-async def test_a_picture_of_exactly_ten_megabytes_is_sent() -> None:
-    network = FakeNetwork(generate=reply(SUBMITTED))
-    picture = data_uri("png", png_of_size(10 * 1024 * 1024))
-    async with session(network) as client:
-        assert (await call(client, "create_generation", {**I2V, "image": picture}))["ok"]
-    assert json.loads(network.requests[0].content)["image"] == picture
-
-
 async def test_a_mistake_of_ours_is_an_envelope_that_tells_nothing_of_its_inside(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -217,7 +217,11 @@ async def test_another_task_than_the_one_asked_for_is_not_accepted() -> None:
 async def test_a_task_list_is_read_around_what_is_no_task() -> None:
     body = {"tasks": [task("PROGRESS"), None, {"id": 5}, "x", task("COMPLETED", id="ck2")]}
     assert [entry.task.id for entry in await FakeNetwork(tasks=reply(body)).upstream().tasks()] == ["ck1", "ck2"]
-    assert await FakeNetwork(tasks=reply({"tasks": "none"})).upstream().tasks() == []
+    for broken in ({"tasks": "none"}, {"ok": True}):
+        with pytest.raises(errors.BrokenAnswer, match="no list"):
+            await FakeNetwork(tasks=reply(broken)).upstream(max_retries=0).tasks()
+    with pytest.raises(errors.BrokenAnswer, match="to its end"):
+        await FakeNetwork(tasks=reply(body)).upstream().tasks(whole=True)
 
 
 async def test_a_quote_without_a_price_is_a_broken_answer() -> None:

@@ -624,11 +624,11 @@ async def test_a_server_that_was_held_up_before_its_transaction_forgets_no_ones_
     assert slow._store is not None
     begin, made = slow._store.admit, 0
 
-    def held_up(*given: Any) -> float:
+    def held_up(*given: Any, **named: Any) -> float:
         nonlocal made
         machine.now += 2
         made += anyio.run(admitted, other, 54)
-        return begin(*given)
+        return begin(*given, **named)
 
     monkeypatch.setattr(slow._store, "admit", held_up)
     with contextlib.suppress(BudgetSpent):

@@ -336,7 +336,7 @@ def test_no_minute_holds_more_queries_of_all_processes_than_the_budget(three: Pr
     for now in (0, 1, 20, 40, 59.5, 60, 61, 79, 80, 100, 119.5, 121):
         made[now] = sum(three.all_do("admits", now, 7, now not in (0, 60)))
     windows = [sum(number for at, number in made.items() if start <= at < start + 60) for start in made]
-    assert max(windows) == 54
+    assert 48 <= max(windows) <= 54
     assert made[0] == 21
     assert sum(made.values()) >= 2 * 54
 

@@ -130,11 +130,19 @@ class Upstream:
         """Whether a model's create declares the Idempotency-Key, so that repeating it cannot charge again."""
         return model == _REPLAYED
 
-    async def tasks(self, *, tries: int | None = None) -> list[Listed]:
-        """This key's tasks, newest first; entries that are no tasks are left out."""
-        listed = (await self._query("/tasks", tries=tries)).get("tasks")
-        entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-        return [listed for listed in map(Listed.read, entries) if listed]
+    async def tasks(self, *, tries: int | None = None, whole: bool = False) -> list[Listed]:
+        """This key's tasks, newest first; entries that are no tasks are left out.
+
+        Raises:
+            BrokenAnswer: There is no list, or, where the whole is asked for, an entry that cannot be read.
+        """
+        entries = (await self._query("/tasks", tries=tries)).get("tasks")
+        if not isinstance(entries, list):
+            raise BrokenAnswer("The upstream's answer holds no list of tasks.")
+        read = [Listed.read(entry) if isinstance(entry, dict) else None for entry in entries]
+        if whole and None in read:
+            raise BrokenAnswer("The upstream's list of tasks cannot be read to its end.")
+        return [listed for listed in read if listed]
 
     async def task(self, task_id: str, *, tries: int | None = None) -> Task:
         """One task with its output.

@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 
 from aivideo_mcp.errors import BudgetSpent, LedgerUnavailable
-from aivideo_mcp.ledger.records import Intent, Role, Wanted
+from aivideo_mcp.ledger.records import SWEEP, Intent, Role, Wanted
 from aivideo_mcp.settings import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy and filelock come at first use, in a thread
@@ -86,7 +86,7 @@ class Ledger:
 
     async def adopt(self, intent: Intent) -> Intent | None:
         """Take over a lost intent without a request at hand; None when somebody else is at work on it."""
-        store, holder = await self._opened(), self._new_holder()
+        store, holder = await self._opened(), f"{self._new_holder()}.{SWEEP}"
         taken = await self._in_thread(lambda: store.take(intent.number, holder, alive=self._alive))
         return replace(intent, holder=holder) if taken else None
 
@@ -98,10 +98,15 @@ class Ledger:
             raise LedgerUnavailable("The record of this create was deleted before it was sent, so it was not sent.")
         return replace(intent, sent_at=intent.sent_at or now, last_sent_at=now)
 
-    async def issued(self, intent: Intent, task_id: str, status: str, price: int | None) -> bool:
-        """Take down the task that a create became; False when another intent has it already."""
+    async def issued(
+        self, intent: Intent, task_id: str, status: str, price: int | None, *, untold: bool = False
+    ) -> bool:
+        """Take down the task that a create became; False when another intent has it already.
+
+        `untold` is for a task that was found with no caller to tell: the next call with its arguments is told.
+        """
         store = await self._opened()
-        return await self._in_thread(lambda: store.issued(intent, task_id, status, price, self._wall()))
+        return await self._in_thread(lambda: store.issued(intent, task_id, status, price, self._wall(), untold=untold))
 
     async def release(self, intent: Intent) -> None:
         """Let go of an intent whose answer is lost."""
@@ -115,13 +120,15 @@ class Ledger:
         store = await self._opened()
         await self._in_thread(lambda: store.drop(intent))
 
-    async def settled(self, intent: Intent) -> bool:
-        """Whether somebody else's work on an intent has come to an end, whatever it is."""
+    async def settled(self, intent: Intent) -> Intent | bool:
+        """Whether somebody else's work on an intent has come to an end; the intent itself where it has its task."""
         store = await self._opened()
 
-        def ended() -> bool:
+        def ended() -> Intent | bool:
             now = store.intent(intent.number)
-            return now is None or now.task_id is not None or not self._alive(now)
+            if now is not None and now.task_id is not None:
+                return now
+            return now is None or not self._alive(now)
 
         return await self._in_thread(ended)
 

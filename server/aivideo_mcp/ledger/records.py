@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from aivideo_mcp.contracts import Contract
 
+SWEEP: Final = "sweep"  # what the holder's name ends with while nobody's call is at work on an intent
 OWN_KEY: Final = "aivideo-mcp-"  # what the idempotency keys begin with that are made here
 
 

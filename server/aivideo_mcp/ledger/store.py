@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from aivideo_mcp.errors import IdempotencyConflict
-from aivideo_mcp.ledger.records import OWN_KEY, Intent, Role, Wanted
+from aivideo_mcp.ledger.records import OWN_KEY, SWEEP, Intent, Role, Wanted
 from aivideo_mcp.ledger.tables import generations, migrate, queries, quiet
 
 _SOON: Final = 0.05  # seconds; who waits less would spin
@@ -83,11 +83,12 @@ class Store:
                     intent = replace(intent, task_id=None, sent_at=None, last_sent_at=None)
                     self._set(connection, intent.number, task_id=None, sent_at=None, gone_at=None, delivered_at=None)
                 elif intent.task_id is not None:
-                    if fresh and wanted.key is None:
+                    if fresh and wanted.key is None and not row.untold:
                         continue
+                    self._set(connection, intent.number, untold=False)
                     return intent, Role.JOIN
                 elif alive(intent):
-                    if fresh and wanted.key is None:
+                    if fresh and wanted.key is None and not intent.holder.endswith(SWEEP):
                         continue
                     return intent, Role.WAIT
                 self._set(connection, intent.number, holder=holder)
@@ -100,12 +101,12 @@ class Store:
         with self._engine.begin() as connection:
             return self._own(connection, intent, sent_at=first, last_sent_at=now)
 
-    def issued(self, intent: Intent, task_id: str, status: str, price: int | None, now: float) -> bool:
+    def issued(self, intent: Intent, task_id: str, status: str, price: int | None, now: float, *, untold: bool) -> bool:
         """Take down the task that a create became; False when another intent has that task already.
 
         An intent that was forgotten meanwhile is taken down anew: its task was paid for.
         """
-        values = {"task_id": task_id, "status": status, "credits": price, "holder": ""}
+        values = {"task_id": task_id, "status": status, "credits": price, "holder": "", "untold": untold}
         try:
             with self._engine.begin() as connection:
                 if not self._own(connection, intent, **values):

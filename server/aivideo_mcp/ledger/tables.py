@@ -54,6 +54,7 @@ generations = Table(
     Column("delivered_at", Float),
     Column("gone_at", Float),
     Column("file", String(4096)),
+    Column("untold", Boolean, nullable=False, default=False),
     UniqueConstraint("account", "idempotency_key"),
     UniqueConstraint("account", "task_id"),
     Index("generations_by_digest", "account", "digest"),

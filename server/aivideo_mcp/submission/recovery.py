@@ -55,12 +55,12 @@ class Recovery:
         except AivideoError as failure:
             raise later(lost, failure.retry_after or self._timeout) from None
 
-    async def _match(self, intent: Intent) -> Made | None:
-        listed = await self._upstream.tasks()
+    async def _match(self, intent: Intent, *, untold: bool = False) -> Made | None:
+        listed = await self._upstream.tasks(whole=True)  # what could not be read may be the one
         known = await self._ledger.task_ids()
         for entry in _likely(intent, [entry for entry in listed if entry.task.id not in known]):
             task = entry.task
-            if await self._ledger.issued(intent, task.id, task.status, task.credits_charged):
+            if await self._ledger.issued(intent, task.id, task.status, task.credits_charged, untold=untold):
                 logger.info("task %s (%s) found again, %s credits", task.id, intent.model, task.credits_charged)
                 return Made(submission_of(intent, task.id, task.state, task.credits_charged), joined=True)
         return None
@@ -72,7 +72,7 @@ class Recovery:
                 mine = await self._ledger.adopt(intent)
                 if mine is not None:
                     try:
-                        await self._match(mine)
+                        await self._match(mine, untold=True)
                     finally:
                         await self.let_go(mine)  # which is nothing where its task was found
         except AivideoError as failure:

@@ -104,13 +104,15 @@ class Submissions:
             made = await self._run_to_its_end(work, deadline)
             if isinstance(made, Made):
                 return made
-            while not await self._ledger.settled(made):
+            while not (settled := await self._ledger.settled(made)):
                 if anyio.current_time() > deadline:
                     raise SubmissionUncertain(
                         "Another call with the same arguments is creating this video and has no answer yet.",
                         next_steps=("Call again in a minute: you will join that generation and not pay again.",),
                     )
                 await anyio.sleep(_LOOK)
+            if isinstance(settled, Intent) and settled.task_id is not None:
+                return _joined(settled, settled.task_id)
 
     async def aclose(self) -> None:
         """Wait, not for long, until creates in flight have their answer."""
@@ -169,7 +171,7 @@ class Submissions:
             return intent
         if role is Role.JOIN:
             assert intent.task_id is not None
-            return Made(submission_of(intent, intent.task_id, Status.read(intent.status), intent.credits), joined=True)
+            return _joined(intent, intent.task_id)
         order = _Order(intent, request, cap, deadline)
         try:
             return await (self._send(order) if role is Role.SEND else self._resume(order))
@@ -212,7 +214,9 @@ class Submissions:
         made = await self._upstream.create(order.request, order.intent.key, order.cap)
         logger.info("task %s (%s) created, %s credits", made.id, made.model, made.credits_charged)
         try:
-            await self._ledger.issued(order.intent, made.id, made.status, made.credits_charged)
+            if not await self._ledger.issued(order.intent, made.id, made.status, made.credits_charged):
+                logger.warning("task %s was taken for another create's meanwhile", made.id)
+                await self._drop(order.intent)
         except LedgerUnavailable as failure:
             logger.error("task %s could not be taken down: %s", made.id, failure.message)  # noqa: TRY400 - one line
             await self._recovery.let_go(order.intent)  # the next call finds the task among the account's
@@ -243,12 +247,18 @@ class Submissions:
             if found is None:
                 raise later(again, self._settings.timeout) from None
             return found
+        except AivideoError:  # the second sending was refused or never left; the first may still have been taken
+            raise later(lost, self._settings.timeout) from None
 
     async def _drop(self, intent: Intent) -> None:
         try:
             await self._ledger.drop(intent)
         except LedgerUnavailable as failure:
             logger.error("intent %s could not be dropped: %s", intent.number, failure.message)  # noqa: TRY400 - one line
+
+
+def _joined(intent: Intent, task_id: str) -> Made:
+    return Made(submission_of(intent, task_id, Status.read(intent.status), intent.credits), joined=True)
 
 
 def _ours(refusal: AivideoError, intent: Intent) -> AivideoError:
