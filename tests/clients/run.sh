@@ -51,8 +51,8 @@ mkdir "$HOME"
 : >"$RESULTS"
 cd "$work" || exit 2
 code=0
-for script in sdk_v1 sdk_v2 inspector; do
-  bounded $((225 - SECONDS)) "$node" "$script.mjs" # all in all less than four minutes
+for script in sdk_v1 sdk_v2 timeout inspector; do
+  bounded $((285 - SECONDS)) "$node" "$script.mjs" # all in all less than five minutes
   code=$?
   [ "$code" -eq 0 ] && continue
   # A script that broke outside its steps, or ran out of time, has told why above but left no row.
