@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Final
 
 import anyio
@@ -27,9 +26,7 @@ class Report:
         self._tell = tell
         self._upstream = upstream
         self._weather: str | None = None
-        self._told_at = anyio.current_time()
-        age = _seconds_since(task.created_at)
-        self._started = self._told_at - age
+        self._started = self._told_at = anyio.current_time()
 
     async def notice(self, news: News) -> None:
         """Take what the watcher saw; a change is told at once."""
@@ -60,12 +57,6 @@ class Report:
             parts.append(f"the last look failed and is repeated ({self._weather})")
         parts.append(f"task {self._task.id}")
         await self._tell("; ".join(parts))
-
-
-def _seconds_since(time: str | None) -> float:
-    if time is None:
-        return 0.0
-    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())
 
 
 def _spoken(seconds: float) -> str:

@@ -89,8 +89,7 @@ class Workflow:
             tell: Gets a message as soon as the id is known, at each change, and every 10 s at least.
             seen: Whether the caller sees those messages, and so can wait long.
         """
-        started = anyio.current_time()
-        deadline = started + self._patience(terms, seen=seen)
+        deadline = anyio.current_time() + self._patience(terms, seen=seen)
         tell = _harmless(tell)
         made = await self._submissions.submit(request, terms, fresh=False, deadline=deadline)
         it = made.submission
@@ -210,12 +209,10 @@ class Workflow:
             nonlocal waited, failure
             try:
                 with anyio.CancelScope(deadline=deadline):
-                    if not waited.task.state.terminal:
-                        ended = await self._watcher.until_ended(
-                            task.id, contract.usual if contract else None, report.notice
-                        )
-                        unsaved = "The wait ended first." if self._videos and ended.video_url else None
-                        waited = Waited(ended, joined, fetched=True, unsaved=unsaved)
+                    usual = contract.usual if contract else None
+                    ended = await self._watcher.until_ended(task.id, usual, report.notice)
+                    unsaved = "The wait ended first." if self._videos and ended.video_url else None
+                    waited = Waited(ended, joined, fetched=True, unsaved=unsaved)
                     waited = await self._saved(waited)
             except AivideoError as fault:
                 failure = fault
