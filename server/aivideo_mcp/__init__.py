@@ -6,6 +6,7 @@ The rooms, each importing only from those below it (enforced by import-linter):
     transports    stdio with signals, SSE, streamable HTTP
     app           the table of tools becomes an MCP server; the one error boundary
     sandbox       the embedded upstream: same contracts, own state machine, real MP4 clips
+    receipts      when an answer has left this server
     tools         the table of tools, in our own types
     workflow      create -> wait -> fetch -> save
     reporting     what a waiting caller is told

@@ -230,12 +230,13 @@ class Submissions:
             lost: What is known of the loss.
             settling: Seconds until a look that shows nothing is believed, for models without the key.
         """
-        found = await self._recovery.find(order.intent, lost)
+        await self._note(self._ledger.unanswered(order.intent))
+        found = await self._recovery.find(order.intent, lost, order.deadline)
         if found is None and settling and not self._upstream.replays(order.request.model):
             if anyio.current_time() + settling > order.deadline:
                 raise later(lost, settling)
             await anyio.sleep(settling)
-            found = await self._recovery.find(order.intent, lost)
+            found = await self._recovery.find(order.intent, lost, order.deadline)
         if found is not None:
             return found
         logger.info("the create of intent %s left no task; it is sent again with its key", order.intent.number)
@@ -243,7 +244,8 @@ class Submissions:
         try:
             return await self._post(order)
         except SubmissionUncertain as again:
-            found = await self._recovery.find(order.intent, again)
+            await self._note(self._ledger.unanswered(order.intent))
+            found = await self._recovery.find(order.intent, again, order.deadline)
             if found is None:
                 raise later(again, self._settings.timeout) from None
             return found
@@ -251,10 +253,14 @@ class Submissions:
             raise later(lost, self._settings.timeout) from None
 
     async def _drop(self, intent: Intent) -> None:
+        await self._note(self._ledger.drop(intent))
+
+    async def _note(self, taking_down: Awaitable[None]) -> None:
+        """Take something down that the call goes on without."""
         try:
-            await self._ledger.drop(intent)
+            await taking_down
         except LedgerUnavailable as failure:
-            logger.error("intent %s could not be dropped: %s", intent.number, failure.message)  # noqa: TRY400 - one line
+            logger.error("%s", failure.message)  # noqa: TRY400 - one line
 
 
 def _joined(intent: Intent, task_id: str) -> Made:
