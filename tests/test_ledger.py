@@ -643,6 +643,17 @@ async def test_a_server_that_was_held_up_before_its_transaction_forgets_no_ones_
     assert made == 54
 
 
+async def test_a_server_that_does_not_know_yet_how_fast_its_sandbox_is_can_ask_all_the_same(machine: Machine) -> None:
+    quick, new = machine.server(), machine.server()
+    assert await admitted(quick, 60, speed=20) == 54
+    assert await admitted(new, 1) == 0
+    machine.now += 3
+    assert await admitted(new, 1) == 1, "their minute is over"
+    assert await admitted(quick, 60, speed=20) == 53
+    machine.now += 3
+    assert await admitted(quick, 60, speed=20) == 54, "and its own query counts as long as theirs do"
+
+
 async def test_a_hush_quiets_every_server_for_as_long_and_no_longer(machine: Machine) -> None:
     first, second = machine.server(), machine.server("ak_other")
     elsewhere = machine.server(base_url="https://elsewhere.example.test")
@@ -768,7 +779,7 @@ async def test_a_file_that_is_damaged_while_it_is_open_is_set_aside_and_no_task_
     with machine.file.open("r+b") as file:
         file.write(b"\x55" * machine.file.stat().st_size)
     assert await server.issued(flying, "ck1", "SUBMITTED", 15)
-    assert await server.model("ck1") == "t2v"
+    assert (await server.about("ck1")).model == "t2v"
     assert await claim(server) is await claim(other) is Role.JOIN
     assert len(machine.aside()) == 1
     assert caplog.text.count("set aside") == 1
@@ -1069,6 +1080,42 @@ async def test_version_0_is_brought_to_this_version(machine: Machine, begun: tup
     machine.run("CREATE TABLE ledger_version (number INTEGER)", "INSERT INTO ledger_version VALUES (0)", *begun)
     assert await claim(machine.server()) is Role.SEND
     assert machine.rows("SELECT number FROM ledger_version") == [{"number": 2}]
+
+
+VERSION_1 = """
+CREATE TABLE ledger_version (number INTEGER NOT NULL);
+INSERT INTO ledger_version VALUES (1);
+CREATE TABLE generations (number INTEGER PRIMARY KEY AUTOINCREMENT, account VARCHAR(64) NOT NULL, model VARCHAR(40)
+  NOT NULL, digest VARCHAR(64) NOT NULL, compared VARCHAR(400) NOT NULL, likeness VARCHAR(64) NOT NULL, idempotency_key
+  VARCHAR(128) NOT NULL, holder VARCHAR(64) NOT NULL, made_at FLOAT NOT NULL, sent_at FLOAT, last_sent_at FLOAT, task_id
+  VARCHAR(200), credits INTEGER, status VARCHAR(40), seen_at FLOAT, delivered_at FLOAT, gone_at FLOAT, file
+  VARCHAR(4096), untold BOOLEAN NOT NULL, UNIQUE (account, idempotency_key), UNIQUE (account, task_id));
+CREATE INDEX generations_by_digest ON generations (account, digest);
+CREATE TABLE queries (number INTEGER PRIMARY KEY, origin VARCHAR(400) NOT NULL, at FLOAT NOT NULL, direct BOOLEAN NOT
+  NULL);
+INSERT INTO queries VALUES (1, 'https://api.example.test', 1795428000.0, 1);
+CREATE TABLE quiet (origin VARCHAR(400) NOT NULL PRIMARY KEY, noted_at FLOAT NOT NULL, until FLOAT NOT NULL);
+PRAGMA application_id = 1095322947
+"""
+
+
+async def test_a_ledger_of_version_1_keeps_what_is_owed(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    server = machine.server()
+    rows = (("a cat", "k1", "NULL"), ("a dog", "k2", "'ck2'"))
+    same = f"'{server._settings.account}', 't2v', 'duration,prompt', '', {NOON}, {NOON}, {NOON}, 15, 'SUBMITTED', 0"
+    names = "account, model, compared, holder, made_at, sent_at, last_sent_at, credits, status, untold"
+    owed = [
+        f"INSERT INTO generations ({names}, digest, likeness, idempotency_key, task_id)"  # noqa: S608 - written here
+        f" VALUES ({same}, '{wanted(what).digest}', '{what}', '{key}', {task})"
+        for what, key, task in rows
+    ]
+    machine.run(*VERSION_1.split(";"), *owed)
+    intent, role = await server.claim(wanted(), fresh=False)
+    assert (role, intent.key, intent.lost_at) == (Role.FIND, "k1", None)
+    assert intent.media.fits({"image": "https://example.test/any.png"}), "nothing is known of its pictures"
+    assert await claim(server, "a dog") is Role.JOIN
+    assert await admitted(server, 60) == 54
+    assert (machine.aside(), caplog.text) == ([], "")
 
 
 async def test_opening_again_changes_nothing(machine: Machine) -> None:

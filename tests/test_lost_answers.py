@@ -216,7 +216,7 @@ class Process:
     @property
     def busy(self) -> bool:
         """Whether a create runs, be its caller there or not."""
-        return bool(self.workflow._submissions._running)
+        return self.workflow._background.at_work
 
     def die(self) -> None:
         """End as by SIGKILL: nothing more is done; the system closes the files, and with them the lock."""

@@ -13,6 +13,7 @@ The rooms, each importing only from those below it (enforced by import-linter):
     media         finished videos, saved inside one folder
     submission    from a request to its task, with at most one charge
     watcher       one watch over all tasks that somebody waits for
+    background    work that goes on when its call has left
     client        the seven upstream calls
     ledger        what was asked, paid for and delivered; survives everything
     settings      flags and environment become one frozen value

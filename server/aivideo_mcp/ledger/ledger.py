@@ -19,7 +19,7 @@ import anyio.to_thread
 from aivideo_mcp.errors import BudgetSpent, LedgerUnavailable
 from aivideo_mcp.ledger.alone import OwnBudget
 from aivideo_mcp.ledger.presence import Presence, lock
-from aivideo_mcp.ledger.records import SWEEP, Intent, Rivals, Role, Wanted
+from aivideo_mcp.ledger.records import SWEEP, Intent, Known, Rivals, Role, Wanted
 from aivideo_mcp.settings import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy comes at first use, in a thread
@@ -146,19 +146,26 @@ class Ledger:
                 for other in lost
                 if (other.model, other.words) == (intent.model, intent.words) and other.number != intent.number
             ]
-            waiting = [other for other in alike if other.lost_at is None and self._is_at_work(other)]
+            twins = [other for other in alike if other.digest == intent.digest]
+            ahead = [
+                other for other in alike if other.lost_at is None or (other in twins and other.number > intent.number)
+            ]
             return Rivals(
                 settled=frozenset(settled),
-                twins=any(other.digest == intent.digest for other in waiting),
-                strangers=any(other.digest != intent.digest for other in alike),
-                waiting=bool(waiting),
+                twins=tuple(twins),
+                strangers=len(alike) > len(twins),
+                waiting=any(map(self._is_at_work, ahead)),
             )
 
         return await self._do(look)
 
-    async def model(self, task_id: str) -> str | None:
-        """The model of a task that was created here."""
-        return await self._do(lambda store: store.model(task_id))
+    async def about(self, task_id: str) -> Known | None:
+        """What is known of a task that was created here."""
+        return await self._do(lambda store: store.about(task_id))
+
+    async def known(self) -> dict[str, Known]:
+        """What is known of all tasks that were created here, by their ids."""
+        return await self._do(lambda store: store.known())
 
     async def saw(self, task_id: str, status: str) -> None:
         """Take down a task's state."""

@@ -110,12 +110,23 @@ class Rivals:
 
     Attributes:
         settled: Tasks that have their intent.
-        twins: Whether a create of the same request is still waiting for its answer.
+        twins: Creates of the same request that have no task yet.
         strangers: Whether a create that differs in its pictures alone has no task yet.
-        waiting: Whether any of these is still waiting for its answer.
+        waiting: Whether one of all these still waits for its answer, or a younger twin is at work: it goes first.
     """
 
     settled: frozenset[str]
-    twins: bool
+    twins: tuple[Intent, ...]
     strangers: bool
     waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known here of a task that was created here; times are Unix seconds, amounts credits."""
+
+    model: str
+    sent_at: float | None
+    charged: int | None
+    delivered_at: float | None
+    file: str | None

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from aivideo_mcp.errors import IdempotencyConflict
 from aivideo_mcp.ledger.budget import SharedBudget
-from aivideo_mcp.ledger.records import OWN_KEY, SWEEP, Intent, Likeness, Role, Wanted
+from aivideo_mcp.ledger.records import OWN_KEY, SWEEP, Intent, Known, Likeness, Role, Wanted
 from aivideo_mcp.ledger.tables import generations, migrate
 
 READING: Final = "reading"  # the execution option of connections that only read
@@ -142,14 +142,18 @@ class Store:
             settled = set(connection.execute(select(task).where(mine, task.is_not(None))).scalars())
             return settled, [_intent(row) for row in connection.execute(lost)]
 
-    def model(self, task_id: str) -> str | None:
-        """The model of a task; None where the task has no row."""
-        query = select(generations.c.model).where(
-            generations.c.account == self._account, generations.c.task_id == task_id
-        )
+    def known(self) -> dict[str, Known]:
+        """All that is known of the account's tasks, by their ids."""
+        query = select(generations).where(generations.c.account == self._account, generations.c.task_id.is_not(None))
         with self._reading.begin() as connection:
-            model: str | None = connection.execute(query).scalar()
-        return model
+            return {row.task_id: _known(row) for row in connection.execute(query)}
+
+    def about(self, task_id: str) -> Known | None:
+        """What is known of a task; None where it has no row."""
+        query = select(generations).where(generations.c.account == self._account, generations.c.task_id == task_id)
+        with self._reading.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _known(row)
 
     def note(self, task_id: str, **values: Any) -> None:  # noqa: ANN401 - values of any column
         """Set columns of a task's row; nothing where the task has none."""
@@ -231,6 +235,12 @@ def _intent(row: Row[Any]) -> Intent:
         task_id=values["task_id"],
         status=values["status"],
         credits=values["credits"],
+    )
+
+
+def _known(row: Row[Any]) -> Known:
+    return Known(
+        model=row.model, sent_at=row.sent_at, charged=row.credits, delivered_at=row.delivered_at, file=row.file
     )
 
 

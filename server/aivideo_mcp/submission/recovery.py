@@ -89,8 +89,11 @@ class Recovery:
         likely = [entry for entry in free if entry.idempotency_key == intent.key]
         if not likely and not self._upstream.replays(intent.model):
             likely = _alike(intent, free)
-            if likely and (rivals.twins or (rivals.strangers and not _is_pictured(intent, likely[0]))):
+            if likely and (rivals.waiting or (rivals.strangers and not _is_pictured(intent, likely[0]))):
                 return None, rivals
+            own = [entry for entry in likely if not any(_made_about(entry, twin) for twin in rivals.twins)]
+            # Where there is not one for each twin, one of them has to be sent again, and why not this.
+            likely = own or likely * (len(likely) > len(rivals.twins))
         for entry in likely:
             task = entry.task
             if await self._ledger.issued(intent, task.id, task.status, task.credits_charged, untold=untold):
@@ -153,10 +156,10 @@ def _alike(intent: Intent, listed: list[Listed]) -> list[Listed]:
         if entry.idempotency_key is None
         and entry.task.model == intent.model
         and intent.words.fits(entry.asked)
-        and _made_about(entry.task.created_at, intent)
+        and _made_about(entry, intent)
     ]
     # The upstream may keep pictures elsewhere, or not tell them, so that others are no proof; the same are.
-    return sorted(alike, key=lambda entry: not intent.media.fits(entry.asked))
+    return [entry for entry in alike if _is_pictured(intent, entry)] or alike
 
 
 def _is_pictured(intent: Intent, entry: Listed) -> bool:
@@ -164,8 +167,9 @@ def _is_pictured(intent: Intent, entry: Listed) -> bool:
     return intent.media.fits(entry.asked) and not intent.media.fits({})
 
 
-def _made_about(created_at: str | None, intent: Intent) -> bool:
-    if created_at is None:
+def _made_about(entry: Listed, intent: Intent) -> bool:
+    """Whether a task was made when an intent's could have been."""
+    if entry.task.created_at is None:
         return True
-    made = datetime.fromisoformat(created_at).timestamp()
+    made = datetime.fromisoformat(entry.task.created_at).timestamp()
     return (intent.sent_at or 0.0) - _SKEW <= made <= (intent.last_sent_at or made) + _LATEST

@@ -16,8 +16,8 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
+from aivideo_mcp.background import Background
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.contracts import Contract
 from aivideo_mcp.errors import (
@@ -35,7 +35,6 @@ from aivideo_mcp.tasks import Status
 
 logger = logging.getLogger(__name__)
 
-_GRACE: Final = 2.0  # seconds that a create in flight gets when the server ends
 _LEAST: Final = 10.0  # seconds that a create gets in any case: a wait of 0 is for the video, not for its id
 _LOOK: Final = 0.25  # seconds between two looks at what another call is sending
 
@@ -69,12 +68,11 @@ class Submissions:
         background: Where a create runs to its end even when its caller leaves.
     """
 
-    def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, background: TaskGroup) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, background: Background) -> None:
         self._settings = settings
         self._upstream = upstream
         self._ledger = ledger
         self._background = background
-        self._running: set[anyio.Event] = set()
         self._recovery = Recovery(upstream, ledger, settings.timeout)
         self._swept = False
 
@@ -96,7 +94,7 @@ class Submissions:
         cap = self._cap(terms)
         if not self._swept:  # once in a process's life
             self._swept = True
-            self._background.start_soon(self._recovery.find_all)
+            self._background.group.start_soon(self._recovery.find_all)
         wanted = await anyio.to_thread.run_sync(Wanted.of, request, terms.idempotency_key)
         while True:
             # From the claim on the call must not be torn: an intent that is ours and that nobody works on blocks all.
@@ -114,12 +112,6 @@ class Submissions:
             if isinstance(settled, Intent) and settled.task_id is not None:
                 return _joined(settled, settled.task_id)
 
-    async def aclose(self) -> None:
-        """Wait, not for long, until creates in flight have their answer."""
-        with anyio.move_on_after(_GRACE, shield=True):
-            for ended in tuple(self._running):
-                await ended.wait()
-
     def _cap(self, terms: Terms) -> int | None:
         if self._settings.daily_credits is not None or self._settings.confirm_above is not None:
             raise ConfirmationRequired(
@@ -135,22 +127,17 @@ class Submissions:
         outcome: Made | Intent | AivideoError = SubmissionUncertain(
             "The create was cut off inside this server; the task may exist and may have been charged."
         )
-        ended = anyio.Event()
 
         async def run() -> None:
             nonlocal outcome
-            self._running.add(ended)
             try:
                 outcome = await work()
             except AivideoError as failure:
                 outcome = failure
             except Exception:
                 logger.exception("create broke off")
-            finally:
-                self._running.discard(ended)
-                ended.set()
 
-        self._background.start_soon(run)
+        ended = self._background.start(run)
         with anyio.CancelScope(deadline=max(deadline, anyio.current_time() + _LEAST)):
             await ended.wait()
         if not ended.is_set():
