@@ -153,7 +153,7 @@ class Ledger:
             return Rivals(
                 settled=frozenset(settled),
                 twins=tuple(twins),
-                strangers=len(alike) > len(twins),
+                strangers=tuple(other for other in alike if other not in twins),
                 waiting=any(map(self._is_at_work, ahead)),
             )
 

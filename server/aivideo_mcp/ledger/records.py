@@ -111,13 +111,13 @@ class Rivals:
     Attributes:
         settled: Tasks that have their intent.
         twins: Creates of the same request that have no task yet.
-        strangers: Whether a create that differs in its pictures alone has no task yet.
+        strangers: Creates that differ in their pictures alone and have no task yet.
         waiting: Whether one of all these still waits for its answer, or a younger twin is at work: it goes first.
     """
 
     settled: frozenset[str]
     twins: tuple[Intent, ...]
-    strangers: bool
+    strangers: tuple[Intent, ...]
     waiting: bool
 
 

@@ -86,14 +86,11 @@ class Recovery:
         listed = await self._upstream.tasks(whole=True)  # what could not be read may be the one
         rivals = await self._ledger.rivals(intent)
         free = [entry for entry in listed if entry.task.id not in rivals.settled]
-        likely = [entry for entry in free if entry.idempotency_key == intent.key]
+        likely: list[Listed] | None = [entry for entry in free if entry.idempotency_key == intent.key]
         if not likely and not self._upstream.replays(intent.model):
-            likely = _alike(intent, free)
-            if likely and (rivals.waiting or (rivals.strangers and not _is_pictured(intent, likely[0]))):
-                return None, rivals
-            own = [entry for entry in likely if not any(_made_about(entry, twin) for twin in rivals.twins)]
-            # Where there is not one for each twin, one of them has to be sent again, and why not this.
-            likely = own or likely * (len(likely) > len(rivals.twins))
+            likely = _fairly(intent, _alike(intent, free), rivals)
+        if likely is None:
+            return None, rivals
         for entry in likely:
             task = entry.task
             if await self._ledger.issued(intent, task.id, task.status, task.credits_charged, untold=untold):
@@ -160,6 +157,16 @@ def _alike(intent: Intent, listed: list[Listed]) -> list[Listed]:
     ]
     # The upstream may keep pictures elsewhere, or not tell them, so that others are no proof; the same are.
     return [entry for entry in alike if _is_pictured(intent, entry)] or alike
+
+
+def _fairly(intent: Intent, alike: list[Listed], rivals: Rivals) -> list[Listed] | None:
+    """Of the tasks that may be an intent's those which it may take; None while that cannot be said."""
+    alike = [entry for entry in alike if not any(_is_pictured(other, entry) for other in rivals.strangers)]
+    if alike and (rivals.waiting or (rivals.strangers and not _is_pictured(intent, alike[0]))):
+        return None
+    own = [entry for entry in alike if not any(_made_about(entry, twin) for twin in rivals.twins)]
+    # Where there is not one for each twin, one of them has to be sent again, and why not this.
+    return own or alike * (len(alike) > len(rivals.twins))
 
 
 def _is_pictured(intent: Intent, entry: Listed) -> bool:
