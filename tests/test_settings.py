@@ -23,6 +23,7 @@ NAMES: Final[Mapping[str, str]] = {
     "AIVIDEO_TIMEOUT_MS": "timeout_ms",
     "AIVIDEO_MAX_RETRIES": "max_retries",
     "AIVIDEO_OUTPUT_DIR": "output_dir",
+    "AIVIDEO_IMAGE_DIRS": "image_dirs",
     "AIVIDEO_MAX_CREDITS": "max_credits",
     "AIVIDEO_DAILY_CREDITS": "daily_credits",
     "AIVIDEO_CONFIRM_ABOVE": "confirm_above",
@@ -65,6 +66,7 @@ def fault(variable: str, text: str) -> str:
         ("AIVIDEO_TIMEOUT_MS", 30_000),
         ("AIVIDEO_MAX_RETRIES", 3),
         ("AIVIDEO_OUTPUT_DIR", None),
+        ("AIVIDEO_IMAGE_DIRS", ()),
         ("AIVIDEO_MAX_CREDITS", None),
         ("AIVIDEO_DAILY_CREDITS", None),
         ("AIVIDEO_CONFIRM_ABOVE", None),
@@ -90,7 +92,7 @@ def test_every_variable_is_told_and_its_example_is_right(name: str) -> None:
 def test_a_table_of_variables_holds_no_version() -> None:
     """The README's table does not change with every release."""
     assert VARIABLES["user_agent"].default_text == "aivideo-mcp/<version>"
-    assert VARIABLES["api_key"].default_text == "unset"
+    assert VARIABLES["api_key"].default_text == VARIABLES["image_dirs"].default_text == "unset"
     assert VARIABLES["max_wait_s"].default_text == "1200"
 
 
@@ -340,6 +342,29 @@ def test_an_output_folder_must_not_be_a_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     assert "is not a folder" in fault("AIVIDEO_OUTPUT_DIR", str(file))
+
+
+def test_image_folders_are_separated_as_in_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    one, two = tmp_path / "my pictures", tmp_path / "not there yet"
+    one.mkdir()
+    assert read("AIVIDEO_IMAGE_DIRS", str(one)) == (one,)
+    assert read("AIVIDEO_IMAGE_DIRS", f"{one}{os.pathsep}{two}{os.pathsep}~/x") == (one, two, tmp_path / "x")
+    assert read("AIVIDEO_IMAGE_DIRS", f"{os.pathsep} {one} {os.pathsep}{os.pathsep}") == (one,)
+    assert not two.exists()
+
+
+def test_each_bad_image_folder_is_told_by_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    line = fault("AIVIDEO_IMAGE_DIRS", os.pathsep.join(["pictures", str(tmp_path), str(file), "/" + "a" * 300]))
+    told = "entry 1 is not an absolute path; entry 3 is not a folder; entry 4 is not a path that can be looked at"
+    assert line == f"AIVIDEO_IMAGE_DIRS {told}. Example: AIVIDEO_IMAGE_DIRS=/home/me/Pictures"
+
+
+@pytest.mark.parametrize("text", [os.pathsep, f" {os.pathsep} {os.pathsep}"])
+def test_separators_alone_name_no_image_folder(text: str) -> None:
+    assert "names no folder" in fault("AIVIDEO_IMAGE_DIRS", text)
 
 
 @pytest.mark.parametrize("text", ["~no-such-user-here/videos", "/" + "a" * 300], ids=["unknown user", "too long"])

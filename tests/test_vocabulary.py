@@ -540,7 +540,7 @@ def test_a_public_url_is_taken_unchanged(url: str) -> None:
 def test_what_is_neither_url_nor_data_uri_is_refused_as_picture(path: str) -> None:
     message = refusal(BASIC["i2v"] | {"image": path})
     assert message.startswith("i2v: image is neither a public http(s) URL nor a data:image/...;base64 URI; ")
-    assert "pass the picture as a URL or a data URI" in message
+    assert "AIVIDEO_IMAGE_DIRS, which is not set, so pass the picture as a URL or a data URI" in message
     assert not repeats(message, path, 15)
 
 

@@ -16,6 +16,7 @@ The rooms, each importing only from those below it (enforced by import-linter):
     background    work that goes on when its call has left
     client        the seven upstream calls
     ledger        what was asked, paid for and delivered; survives everything
+    pictures      local pictures, read inside the folders of AIVIDEO_IMAGE_DIRS
     settings      flags and environment become one frozen value
     tasks         what is answered: states, tasks, the envelope
     schemas       projections of the contracts: JSON Schemas, tables

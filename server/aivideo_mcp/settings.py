@@ -100,6 +100,20 @@ def _folder(text: str) -> Path:
     return folder
 
 
+def _folders(text: str) -> tuple[Path, ...]:
+    folders, faults = [], []
+    for number, entry in enumerate(text.split(os.pathsep), 1):
+        if not entry.strip():  # a separator too many
+            continue
+        try:
+            folders.append(_folder(entry.strip()))
+        except ValueError as fault:
+            faults.append(f"entry {number} {fault}")
+    if faults or not folders:
+        raise ValueError("; ".join(faults) or "names no folder")
+    return tuple(folders)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, checked. Times in seconds unless the name says otherwise."""
@@ -143,6 +157,15 @@ class Settings:
         None,
         "/home/me/Videos",
         "Folder where `generate_video` saves finished videos; unset = not saved",
+    )
+    image_dirs: tuple[Path, ...] = _variable(
+        "AIVIDEO_IMAGE_DIRS",
+        _folders,
+        (),
+        "/home/me/Pictures",
+        "Folders, separated as in `PATH`, whose pictures may be given as an absolute path or a `file://` URL; unset ="
+        " no local file is read",
+        default_text="unset",
     )
     max_credits: int | None = _variable(
         "AIVIDEO_MAX_CREDITS",

@@ -31,6 +31,7 @@ from aivideo_mcp.errors import (
 )
 from aivideo_mcp.ledger import Ledger
 from aivideo_mcp.media import VideoFolder
+from aivideo_mcp.pictures import PictureFolders
 from aivideo_mcp.reporting import Report, Tell, told_meanwhile
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.submission import Made, Submissions, Terms
@@ -68,6 +69,7 @@ class Workflow:
     def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, group: TaskGroup) -> None:
         self.settings = settings
         self.upstream = upstream
+        self.pictures = PictureFolders(settings.image_dirs) if settings.image_dirs else None
         self._ledger = ledger
         self._background = Background(group)
         self._submissions = Submissions(settings, upstream, ledger, self._background)

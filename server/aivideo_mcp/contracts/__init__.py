@@ -9,8 +9,19 @@ reading     arguments -> frozen request, or one clear error
 
 from aivideo_mcp.contracts.contract import Contract, Slot
 from aivideo_mcp.contracts.models import MODELS
-from aivideo_mcp.contracts.pictures import MAX_IMAGE_BYTES
+from aivideo_mcp.contracts.pictures import MAX_IMAGE_BYTES, Local, picture_uri, too_large
 from aivideo_mcp.contracts.reading import read_request
 from aivideo_mcp.contracts.vocabulary import model_named, shown
 
-__all__ = ["MAX_IMAGE_BYTES", "MODELS", "Contract", "Slot", "model_named", "read_request", "shown"]
+__all__ = [
+    "MAX_IMAGE_BYTES",
+    "MODELS",
+    "Contract",
+    "Local",
+    "Slot",
+    "model_named",
+    "picture_uri",
+    "read_request",
+    "shown",
+    "too_large",
+]

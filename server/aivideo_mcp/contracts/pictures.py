@@ -1,7 +1,8 @@
 """What a picture or a media link may look like before it is sent.
 
-Pictures are public http(s) URLs or base64 data URIs. A data URI is decoded and looked at: its bytes must be
-an image of the type that it claims to be, since the upstream charges first and looks later.
+Pictures are public http(s) URLs or base64 data URIs; what is neither is handed to the reader of local files, where
+there is one, and becomes a data URI. The bytes of a picture are looked at: they must be an image of the type that is
+claimed, since the upstream charges first and looks later.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
+
+from pydantic import ValidationInfo
 
 IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/webp", "image/gif")
 MAX_IMAGE_BYTES: Final = 10 * 1024 * 1024
@@ -18,9 +22,11 @@ _DATA_URI: Final = re.compile(r"data:(?P<type>[a-z0-9.+/-]*);base64,", re.IGNORE
 _SNIFFED: Final = 4096  # bytes from the start that tell an image's type
 _MAX_URL: Final = 8192
 
+Local = Callable[[str], str]  # a caller's path as the data URI of what it names, or ValueError
 
-def check_picture(value: str) -> str:
-    """Accept an http(s) URL or an image data URI, unchanged.
+
+def check_picture(value: str, info: ValidationInfo[Local | None]) -> str:
+    """Accept an http(s) URL or an image data URI, unchanged, and what `info.context` can read, as its data URI.
 
     Raises:
         ValueError: With a text that says what is wrong and what is allowed, never the value itself.
@@ -28,12 +34,14 @@ def check_picture(value: str) -> str:
     if value[:5].lower() == "data:":
         _check_data_uri(value)
         return value
-    if value[:7].lower() not in ("http://", "https:/"):
+    if value[:7].lower() in ("http://", "https:/"):
+        return check_link(value)
+    if info.context is None:
         raise ValueError(
-            "is neither a public http(s) URL nor a data:image/...;base64 URI; local files are not read, "
-            "so pass the picture as a URL or a data URI"
+            "is neither a public http(s) URL nor a data:image/...;base64 URI; local files are read only inside the "
+            "folders of AIVIDEO_IMAGE_DIRS, which is not set, so pass the picture as a URL or a data URI"
         )
-    return check_link(value)
+    return info.context(value)
 
 
 def check_link(value: str) -> str:
@@ -56,6 +64,20 @@ def check_link(value: str) -> str:
     return value
 
 
+def picture_uri(content: bytes) -> str:
+    """A picture as the data URI that the contracts take, labelled by what it is.
+
+    Raises:
+        ValueError: It is no picture of an allowed type.
+    """
+    return f"data:{_image_type(content)};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def too_large(size: int) -> ValueError:
+    """The fault of a picture of so many bytes."""
+    return ValueError(f"is {size:,} bytes; at most {MAX_IMAGE_BYTES:,} bytes (10 MB) are allowed")
+
+
 def _check_data_uri(value: str) -> None:
     header = _DATA_URI.match(value, 0, 200)
     if header is None:
@@ -66,19 +88,12 @@ def _check_data_uri(value: str) -> None:
     if declared not in IMAGE_TYPES:
         raise ValueError(f"is a data URI of a type that is not allowed; use {', '.join(IMAGE_TYPES)}")
     if (len(value) - header.end()) // 4 * 3 - 2 > MAX_IMAGE_BYTES:
-        raise ValueError(_too_large((len(value) - header.end()) // 4 * 3))
+        raise too_large((len(value) - header.end()) // 4 * 3)
     content = _decode(value[header.end() :])
     if len(content) > MAX_IMAGE_BYTES:
-        raise ValueError(_too_large(len(content)))
-    actual = _type_of(content[:_SNIFFED])
-    if actual not in IMAGE_TYPES:
-        raise ValueError(f"does not hold an image that can be read; use {', '.join(IMAGE_TYPES)}")
-    if actual != declared:
+        raise too_large(len(content))
+    if (actual := _image_type(content)) != declared:
         raise ValueError(f"is labelled {declared}, but its content is {actual}; label it data:{actual};base64")
-
-
-def _too_large(size: int) -> str:
-    return f"is {size:,} bytes; at most {MAX_IMAGE_BYTES:,} bytes (10 MB) are allowed"
 
 
 def _decode(text: str) -> bytes:
@@ -88,11 +103,19 @@ def _decode(text: str) -> bytes:
         raise ValueError("is not valid base64") from None
 
 
-def _type_of(start: bytes) -> str | None:
-    """The MIME type that the first bytes show; None when they show none."""
-    import puremagic  # noqa: PLC0415 - 13 ms that only a call with a data URI should pay
+def _image_type(content: bytes) -> str:
+    """The MIME type that the first bytes show.
+
+    Raises:
+        ValueError: They show none that is allowed.
+    """
+    import puremagic  # noqa: PLC0415 - 13 ms that only a call with a picture's bytes should pay
 
     try:
-        return str(puremagic.from_string(start, mime=True))
+        actual = str(puremagic.from_string(content[:_SNIFFED], mime=True))
     except (puremagic.PureError, ValueError):
-        return None
+        actual = ""
+    if actual not in IMAGE_TYPES:
+        but = f" but {actual}" if actual else ""
+        raise ValueError(f"does not hold an image that can be sent{but}; use {', '.join(IMAGE_TYPES)}")
+    return actual

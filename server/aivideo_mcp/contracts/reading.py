@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from aivideo_mcp.contracts.contract import Contract, Slot
+from aivideo_mcp.contracts.pictures import Local
 from aivideo_mcp.contracts.vocabulary import canonical, shown
 from aivideo_mcp.errors import InvalidPayload
 
@@ -19,10 +20,15 @@ _KINDS = {
     "array": "a list of strings",
 }
 _NAMED = 5  # faults that one message lists
+_LOCAL = 32, 64 * 1024 * 1024  # local pictures of one request, and the characters that they may become
 
 
-def read_request(arguments: Mapping[str, Any]) -> Contract:
+def read_request(arguments: Mapping[str, Any], local: Local | None = None) -> Contract:
     """The request that the arguments mean, valid for its model in every field.
+
+    Args:
+        arguments: As the caller wrote them.
+        local: Reads a picture that is neither URL nor data URI, blocking; None where local files are not read.
 
     Raises:
         InvalidModel: When the model is missing or unknown.
@@ -32,7 +38,7 @@ def read_request(arguments: Mapping[str, Any]) -> Contract:
     if odd := next((name for name in fields if not name.isprintable()), None):  # pydantic cannot report it
         raise InvalidPayload(f"{contract.name()}: {_unknown(odd, contract)}")
     try:
-        return contract.model_validate({"model": contract.name(), **fields})
+        return contract.model_validate({"model": contract.name(), **fields}, context=local and _rationed(local))
     except ValidationError as refusal:
         faults = [_explain(error, contract) for error in refusal.errors(include_url=False)]
     named = list(dict.fromkeys(faults))
@@ -44,6 +50,22 @@ def read_request(arguments: Mapping[str, Any]) -> Contract:
             f'list_models with model "{contract.name()}" shows every field of it.',
         ),
     )
+
+
+def _rationed(local: Local) -> Local:
+    """The reader of local pictures for one request: a list of paths costs its writer nothing, and us megabytes each."""
+    tries, left = _LOCAL
+
+    def read(text: str) -> str:
+        nonlocal tries, left
+        tries -= 1
+        uri = local(text) if tries >= 0 and left >= 0 else ""
+        left -= len(uri)
+        if tries < 0 or left < 0:
+            raise ValueError("is too much: {} local pictures and {:,} bytes in base64 is the most".format(*_LOCAL))
+        return uri
+
+    return read
 
 
 def _explain(error: ErrorDetails, contract: type[Contract]) -> str:

@@ -42,7 +42,7 @@ async def create(workflow: Workflow, call: Call) -> Envelope:
     """Start a generation; return its task id at once."""
     options, fields = split(call.arguments, "maxCredits", "idempotencyKey")
     terms = read_terms(options)
-    it = await workflow.create(await _request(fields), terms)
+    it = await workflow.create(await _request(workflow, fields), terms)
     made = it.submission
     return Envelope(
         ok=True,
@@ -66,7 +66,7 @@ async def generate(workflow: Workflow, call: Call) -> Envelope:
             raise InvalidPayload(f"taskId stands alone: it cannot be combined with {', '.join(others)[:200]}")
         task_id = check_task_id(options["taskId"])
         return _outcome(await workflow.resume(task_id, terms, call.tell, seen=call.seen))
-    request = await _request(fields)
+    request = await _request(workflow, fields)
     return _outcome(await workflow.generate(request, terms, call.tell, seen=call.seen))
 
 
@@ -113,10 +113,11 @@ def named_task(arguments: Mapping[str, Any]) -> str | None:
         return None
 
 
-async def _request(fields: Mapping[str, Any]) -> Contract:
-    if _weight(fields) < _LARGE:
+async def _request(workflow: Workflow, fields: Mapping[str, Any]) -> Contract:
+    local = workflow.pictures.read if workflow.pictures else None
+    if local is None and _weight(fields) < _LARGE:
         return read_request(fields)
-    return await anyio.to_thread.run_sync(read_request, fields)
+    return await anyio.to_thread.run_sync(read_request, fields, local)
 
 
 def _weight(value: object) -> int:
