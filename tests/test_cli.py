@@ -18,6 +18,7 @@ import anyio
 import pytest
 
 from aivideo_mcp.console import ProgressLine
+from tests.pictures import PNG
 from tests.processes import COMMAND, environment, listening, start, tools_of
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +50,16 @@ async def test_the_skills_four_commands_work() -> None:
             assert (code, json.loads(out)["status"]) == (0, status)
         code, out, _ = await run("run", "--action", "cancelTask", "--taskId", made["taskId"], env=env)
         assert (code, json.loads(out)["errorCode"]) == (1, "NOT_CANCELLABLE")
+
+
+async def test_run_takes_a_local_picture_inside_the_folders_that_are_allowed(tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(PNG)
+    async with sandbox("--speed", "600") as env:
+        env["AIVIDEO_IMAGE_DIRS"] = str(tmp_path)
+        for picture, expected in ((tmp_path / "cat.png", (0, None)), (tmp_path.parent, (1, "INVALID_PAYLOAD"))):
+            payload = json.dumps({"image": str(picture), "duration": 5})
+            code, out, _ = await run("run", "--model", "i2v", "--payload", payload, env=env)
+            assert (code, json.loads(out)["errorCode"]) == expected
 
 
 async def test_a_failed_generation_exits_with_one() -> None:

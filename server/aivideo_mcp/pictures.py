@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from aivideo_mcp.contracts import MAX_IMAGE_BYTES, picture_uri, too_large
 
 _LONGEST: Final = 4096  # characters of a path
-_FILE_URL: Final = re.compile(r"file:(//(?P<host>[^/?#]*))?(?P<path>/[^?#]*)", re.IGNORECASE)
+_FILE_URL: Final = re.compile(r"file:(//(?P<host>[^/?#]*)|(?!//))(?P<path>/[^?#]*)", re.IGNORECASE)
 _NETWORK: Final = re.compile(r"[/\\]{2}")
 _DEVICE: Final = re.compile(  # of Windows: CON, nul.png, COM1; and a second stream of a file, a.png:b
     r"(^|[/\\])(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.[^/\\]*)?([/\\]|$)|:", re.IGNORECASE
