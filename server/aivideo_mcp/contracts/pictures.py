@@ -116,6 +116,6 @@ def _image_type(content: bytes) -> str:
     except (puremagic.PureError, ValueError):
         actual = ""
     if actual not in IMAGE_TYPES:
-        but = f" but {actual}" if actual else ""
-        raise ValueError(f"does not hold an image that can be sent{but}; use {', '.join(IMAGE_TYPES)}")
+        looks = f" (it looks like {actual})" if actual else ""
+        raise ValueError(f"does not hold an image that can be sent{looks}; use {', '.join(IMAGE_TYPES)}")
     return actual
