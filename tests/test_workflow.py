@@ -13,6 +13,7 @@ import pytest
 
 from aivideo_mcp import errors
 from aivideo_mcp.contracts import read_request
+from aivideo_mcp.sandbox.clips import clip_for
 from aivideo_mcp.submission import Terms
 from aivideo_mcp.watcher import pause
 from aivideo_mcp.workflow import Workflow
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.anyio
 REQUEST = read_request(T2V)
 RUNNING = reply({"status": "PROGRESS"})
 DONE = reply({"status": "COMPLETED"})
-MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00" + b"moov" * 64
+MP4 = clip_for("16:9").read_bytes()
 
 
 @pytest.fixture
@@ -443,7 +444,7 @@ async def test_a_finished_video_is_saved_where_a_folder_is_set(tmp_path: Path) -
     network._answers["file"] = [httpx.Response(200, content=MP4)]
     async with opened(network, output_dir=tmp_path / "new") as workflow:
         waited = await workflow.generate(REQUEST, Terms(), Listener().tell, seen=True)
-    saved = tmp_path / "new" / "2026-11-23_t2v_ck1.mp4"
+    saved = tmp_path / "new" / "2026-11-23_t2v_x_ck1.mp4"
     assert (waited.task.file, waited.unsaved) == (str(saved), None)
     assert saved.read_bytes() == MP4
     assert "key" not in network.requests[-1].headers

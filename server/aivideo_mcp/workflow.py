@@ -74,7 +74,8 @@ class Workflow:
         self._background = Background(group)
         self._submissions = Submissions(settings, upstream, ledger, self._background)
         self._watcher = Watcher(upstream, group, self._saw)
-        self._videos = VideoFolder(settings.output_dir, upstream) if settings.output_dir else None
+        folder = settings.output_dir
+        self._videos = VideoFolder(folder, upstream, lambda: settings.state_folder, ledger.now) if folder else None
         self._account: tuple[float, Account] | None = None
 
     async def create(self, request: Contract, terms: Terms) -> Made:
@@ -208,7 +209,7 @@ class Workflow:
                     ended = await self._watcher.until_ended(task.id, usual, report.notice, age)
                     unsaved = "The wait ended first." if self._videos and ended.video_url else None
                     waited = Waited(ended, joined, fetched=True, unsaved=unsaved)
-                    waited = await self._saved(waited)
+                    waited = await self._saved(waited, tell)
             except AivideoError as fault:
                 failure = fault
                 if isinstance(fault, TaskNotFound):
@@ -229,12 +230,12 @@ class Workflow:
             waited = Waited(task.model_copy(update={"status": report.status}), joined)
         return waited
 
-    async def _saved(self, waited: Waited) -> Waited:
+    async def _saved(self, waited: Waited, tell: Tell) -> Waited:
         task = waited.task
         if self._videos is None or task.video_url is None:
             return waited
         try:
-            file = await self._videos.save(task)
+            file = await self._videos.save(task, tell)
         except DownloadFailed as failure:
             return replace(waited, unsaved=failure.message)
         await self._note(self._ledger.saved(task.id, file))

@@ -6,9 +6,10 @@ thread at the first call, so that neither costs anything at start.
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -37,6 +38,12 @@ _ANY_ZIP: Final = 47  # zlib's word for "gzip or zlib, whichever it is"
 PATIENCE: Final = 10.0  # seconds of Retry-After that a direct call sits out; beyond it the caller is told
 _LAST_START: Final = 25.0  # seconds after which no further try starts: most clients give up at 60
 _UPLOAD_RATE: Final = 128 * 1024  # bytes a second that a slow line still manages
+_LENGTH: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+_PART: Final = re.compile(
+    r"bytes +(?:(?P<start>[0-9]{1,18})-[0-9]{1,18}|\*)/(?P<total>[0-9]{1,18}|\*)", re.ASCII | re.IGNORECASE
+)
+_ETAG: Final = re.compile(r'"[\x21\x23-\x7e]*"')
+_LONGEST_VALIDATOR: Final = 200  # characters
 _CONNECT_SHARE: Final = 0.8  # of the time-out, so that "could not connect" is known before "no answer"
 
 
@@ -47,6 +54,25 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A file, or a part of it, as its host sends it.
+
+    Attributes:
+        status: What the host answered.
+        start: Where the first byte belongs in the file; None where no bytes of the file came.
+        total: The whole file's length in bytes, where the host tells it.
+        validator: What tells this version of the file from another (a strong ETag, else Last-Modified), where told.
+        chunks: The bytes as they come. Raises NetworkError where they break off.
+    """
+
+    status: int
+    start: int | None
+    total: int | None
+    validator: str | None
+    chunks: AsyncIterator[bytes]
 
 
 class Exchange:
@@ -120,19 +146,32 @@ class Exchange:
         raise AssertionError("tenacity ends with a result or an exception")
 
     @asynccontextmanager
-    async def download(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The bytes behind a public URL, in chunks; redirects are followed, since the key is not sent along.
+    async def download(self, url: str, start: int = 0, validator: str | None = None) -> AsyncIterator[Body]:
+        """What is behind a public URL; redirects are followed, since the key is not sent along.
+
+        Args:
+            url: Where the file is.
+            start: The first byte that is wanted.
+            validator: Of the version whose rest is wanted; the host sends another version whole.
 
         Raises:
-            DownloadFailed: When the host does not answer 200 or breaks off.
+            NetworkError: The host could not be reached, or broke off.
+            DownloadFailed: It cannot be asked at all, or packs what it sends.
         """
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        if start and validator is not None:
+            headers["If-Range"] = validator
         try:
-            async with self._http.stream("GET", url, follow_redirects=True) as response:
-                if response.status_code != httpx.codes.OK:
-                    raise DownloadFailed(f"The file host answered {response.status_code}.")
-                yield response.aiter_bytes()
-        except (httpx.HTTPError, httpx.InvalidURL) as fault:
-            raise DownloadFailed(f"The download broke off ({_named(fault)}).") from None
+            async with self._http.stream("GET", url, headers=headers, follow_redirects=True) as response:
+                if response.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+                    raise DownloadFailed("The file host compressed the video although it was asked not to.")
+                first, total = _extent(response)
+                async with aclosing(_pieces(response)) as chunks:
+                    yield Body(response.status_code, first, total, _validator(response), chunks)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as fault:
+            raise DownloadFailed(f"The file's address leads nowhere ({_named(fault)}).") from None
+        except httpx.HTTPError as fault:
+            raise NetworkError(f"The download broke off ({_named(fault)}).") from None
 
     async def aclose(self) -> None:
         """Close the pool."""
@@ -154,6 +193,35 @@ async def _bounded(response: httpx.Response, ceiling: int) -> bytes:
         if len(body) > ceiling or (unpack is not None and unpack.unconsumed_tail):
             raise BrokenAnswer(f"The upstream's answer is larger than {ceiling // 2**20} MiB.")
     return bytes(body)
+
+
+async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes]:
+    try:
+        async for piece in response.aiter_raw():
+            yield piece
+    except httpx.HTTPError as fault:
+        raise NetworkError(f"The download broke off ({_named(fault)}).") from None
+
+
+def _extent(response: httpx.Response) -> tuple[int | None, int | None]:
+    """Where a body starts in its file, and the file's length; None for what is not told or cannot be believed."""
+    if response.status_code == httpx.codes.OK:
+        length = response.headers.get("content-length", "")
+        return 0, int(length) if _LENGTH.fullmatch(length) else None
+    told = _PART.fullmatch(response.headers.get("content-range", "").strip())
+    if told is None:
+        return None, None
+    total = None if told["total"] == "*" else int(told["total"])
+    if response.status_code != httpx.codes.PARTIAL_CONTENT or told["start"] is None:
+        return None, total
+    return int(told["start"]), total
+
+
+def _validator(response: httpx.Response) -> str | None:
+    """What a part can be asked for with: a weak ETag is no use, nor what does not fit into a header."""
+    etag = response.headers.get("etag", "")
+    told = etag if _ETAG.fullmatch(etag) else response.headers.get("last-modified", "")
+    return told if told.isascii() and told.isprintable() and 0 < len(told) <= _LONGEST_VALIDATOR else None
 
 
 def _may_pass(fault: BaseException) -> bool:

@@ -8,10 +8,22 @@ from enum import StrEnum
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
+from pydantic import Field as Declared
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 
 from aivideo_mcp.errors import AivideoError
-from aivideo_mcp.tasks.reading import expiry, quoted, read_count, read_id, read_reason, read_time, read_url, written
+from aivideo_mcp.tasks.reading import (
+    expiry,
+    quoted,
+    read_count,
+    read_id,
+    read_prompt,
+    read_reason,
+    read_time,
+    read_url,
+    written,
+)
 
 
 class Status(StrEnum):
@@ -58,7 +70,8 @@ class Task(Answer):
     """One generation as the upstream knows it.
 
     `status` is the upstream's own word, also when it is one we do not know; times are ISO 8601 in UTC;
-    `expiresAt` is when the upstream deletes the file; `file` is the saved copy's path.
+    `expiresAt` is when the upstream deletes the file; `file` is the saved copy's path. `prompt` is how the prompt
+    begins, and no part of any answer.
     """
 
     id: str
@@ -72,6 +85,7 @@ class Task(Answer):
     completed_at: str | None = None
     file: str | None = None
     output: Output | None = None
+    prompt: SkipJsonSchema[str | None] = Declared(default=None, exclude=True)
 
     def lines(self) -> list[str]:
         """The plain values, and the reason of a failure."""
@@ -109,6 +123,7 @@ class Task(Answer):
             created_at=written(read_time(body.get("createdAt"))),
             completed_at=written(completed),
             output=output,
+            prompt=read_prompt(body.get("input")),
         )
 
 

@@ -20,6 +20,7 @@ MAX_QUOTED: Final = 300  # characters of upstream text that reach a caller
 MAX_COUNT: Final = 10**12
 MAX_URL: Final = 4096
 MAX_ID: Final = 200
+MAX_PROMPT: Final = 200  # characters of a prompt, of which a file name shows forty
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # Unicode categories nobody can read
 _TASK_ID: Final = re.compile(rf"[^\x00-\x20\x7f-\U0010ffff/\\?#%]{{1,{MAX_ID}}}")
 
@@ -61,6 +62,12 @@ def read_reason(error: object, depth: int = 3) -> str | None:
         named = (error.get(name) for name in ("message", "msg", "error", "code"))
         return next(filter(None, (read_reason(value, depth - 1) for value in named)), None)
     return quoted(error) or None
+
+
+def read_prompt(asked: object) -> str | None:
+    """How the prompt in a task's `input` begins; of several, the first."""
+    given = (asked.get("prompt") or asked.get("content")) if isinstance(asked, Mapping) else None
+    return quoted(given[0] if isinstance(given, list) and given else given, MAX_PROMPT)
 
 
 def read_id(body: Mapping[str, Any], *names: str) -> str | None:
