@@ -1,98 +1,510 @@
-"""Saved videos: whole or not at all, inside the folder, never over another file."""
+"""Videos on disk: every byte right wherever the download breaks, or nothing under the video's name."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
+import anyio
 import httpx
 import pytest
 
-from aivideo_mcp import media
 from aivideo_mcp.errors import DownloadFailed
-from aivideo_mcp.media import VideoFolder, file_name
-from aivideo_mcp.tasks import Task
-from tests.fakes import FakeNetwork, task
+from aivideo_mcp.media import fault_of, fetching, file_name, folder, places
+from tests.fakes import FakeNetwork
+from tests.filehost import (
+    BEFORE,
+    CLIP,
+    NOON,
+    OTHER_CLIP,
+    Day,
+    Host,
+    breaking,
+    finished,
+    hanging,
+    other_version,
+    raising,
+    saying,
+    serve,
+)
 
 pytestmark = pytest.mark.anyio
 
-MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00" + b"moov" * 64
-FINISHED = Task.read(task("COMPLETED"))
-assert FINISHED is not None
+FINISHED = finished()
+NAME = file_name(FINISHED)
+SIZE = len(CLIP)
 
 
-async def test_bytes_that_are_no_mp4_are_not_kept(tmp_path: Path) -> None:
-    network = FakeNetwork(file=httpx.Response(200, content=b"<html>" * 50))
-    with pytest.raises(DownloadFailed, match="not an MP4"):
-        await VideoFolder(tmp_path, network.upstream()).save(FINISHED)
-    assert list(tmp_path.iterdir()) == []
+@pytest.fixture
+def anyio_backend(virtual_time: object) -> object:
+    return virtual_time
 
 
-async def test_a_download_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -> None:
-    async def broken(_: httpx.Request) -> httpx.Response:
-        async def body() -> object:
-            yield MP4
-            raise httpx.ReadError("reset")
-
-        return httpx.Response(200, content=body())
-
-    with pytest.raises(DownloadFailed, match="broke off"):
-        await VideoFolder(tmp_path, FakeNetwork(file=broken).upstream()).save(FINISHED)
-    assert list(tmp_path.iterdir()) == []
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    return tmp_path / "videos"
 
 
-async def test_a_video_larger_than_any_real_one_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MAX_VIDEO", 100)
-    network = FakeNetwork(file=httpx.Response(200, content=MP4))
-    with pytest.raises(DownloadFailed, match="larger than 100 bytes"):
-        await VideoFolder(tmp_path, network.upstream()).save(FINISHED)
-    assert list(tmp_path.iterdir()) == []
+def names(videos: Path) -> list[str]:
+    return sorted(path.name for path in videos.iterdir())
 
 
-async def test_a_file_that_is_there_already_is_kept_and_not_fetched_again(tmp_path: Path) -> None:
-    (tmp_path / file_name(FINISHED)).write_bytes(b"mine")
-    network = FakeNetwork()
-    saved = await VideoFolder(tmp_path, network.upstream()).save(FINISHED)
-    assert saved.read_bytes() == b"mine"
-    assert network.requests == []
+def part(start: int, end: int, total: object, content: bytes, **headers: str) -> Day:
+    return saying(206, content, content_range=f"bytes {start}-{end}/{total}", **headers)
 
 
-async def test_a_file_that_appears_during_the_download_is_not_overwritten(tmp_path: Path) -> None:
-    async def racing(_: httpx.Request) -> httpx.Response:
-        (tmp_path / file_name(FINISHED)).write_bytes(b"theirs")
-        return httpx.Response(200, content=MP4)
+BREAKS: dict[str, tuple[list[Day], list[str | None], int]] = {
+    # what happens: (the host's days, the ranges asked, bytes that came more than once)
+    "headers only": ([breaking(0)], [None, None], 0),
+    "after the first byte": ([breaking(1)], [None, "bytes=1-"], 0),
+    "inside the first header": ([breaking(7)], [None, "bytes=7-"], 0),
+    "inside a chunk": ([breaking(1777)], [None, "bytes=1777-"], 0),
+    "between two chunks": ([breaking(4000)], [None, "bytes=4000-"], 0),
+    "before the last byte": ([breaking(SIZE - 1)], [None, f"bytes={SIZE - 1}-"], 0),
+    "after the last byte": ([breaking(SIZE)], [None, f"bytes={SIZE}-"], 0),
+    "a silence": ([breaking(5000, httpx.ReadTimeout("silence"))], [None, "bytes=5000-"], 0),
+    "a protocol error": ([breaking(5000, httpx.RemoteProtocolError("eof"))], [None, "bytes=5000-"], 0),
+    "an end that looks orderly": (
+        [lambda host, request: serve(host, request, 3000)],
+        [None, "bytes=3000-"],
+        0,
+    ),
+    "no connection at first": ([raising(httpx.ConnectError("no"))], [None, None], 0),
+    "no connection in the middle": (
+        [breaking(100), raising(httpx.ConnectTimeout("no"))],
+        [None, "bytes=100-", "bytes=100-"],
+        0,
+    ),
+    "a break in the rest": ([breaking(100), breaking(9000)], [None, "bytes=100-", "bytes=9000-"], 0),
+    "a break before the rest": ([breaking(100), breaking(100)], [None, "bytes=100-", "bytes=100-"], 0),
+    "five hundred and three in the middle": ([breaking(100), saying(503)], [None, "bytes=100-", "bytes=100-"], 0),
+    "too many requests": ([saying(429, retry_after="1")], [None, None], 0),
+    "a rest that is shorter than asked": (
+        [breaking(100), part(100, 199, SIZE, CLIP[100:200])],
+        [None, "bytes=100-", "bytes=200-"],
+        0,
+    ),
+    "a rest without a total": ([breaking(100), part(100, SIZE - 1, "*", CLIP[100:])], [None, "bytes=100-"], 0),
+    "a beginning sent as a part": ([part(0, SIZE - 1, SIZE, CLIP)], [None], 0),
+    "a host that knows no parts": ([breaking(2000), saying(200, CLIP)], [None, "bytes=2000-"], 2000),
+    "a part from elsewhere": (
+        [breaking(2000), part(1000, SIZE - 1, SIZE, CLIP[1000:])],
+        [None, "bytes=2000-", None],
+        2000,
+    ),
+    "a part that begins too late": (
+        [breaking(2000), part(2001, SIZE - 1, SIZE, CLIP[2001:])],
+        [None, "bytes=2000-", None],
+        2000,
+    ),
+    "a part that does not say which": ([breaking(2000), saying(206, CLIP)], [None, "bytes=2000-", None], 2000),
+    "a part of nonsense": (
+        [breaking(2000), saying(206, CLIP, content_range="bytes ²-9/x")],
+        [None, "bytes=2000-", None],
+        2000,
+    ),
+    "another total": (
+        [breaking(2000), part(2000, SIZE, SIZE + 1, CLIP[2000:] + b"x")],
+        [None, "bytes=2000-", None],
+        2000,
+    ),
+    "a refused part without a total": ([breaking(2000), saying(416)], [None, "bytes=2000-", None], 2000),
+    "a refused part with another total": (
+        [breaking(2000), saying(416, content_range="bytes */5")],
+        [None, "bytes=2000-", None],
+        2000,
+    ),
+}
 
-    saved = await VideoFolder(tmp_path, FakeNetwork(file=racing).upstream()).save(FINISHED)
-    assert saved.read_bytes() == b"theirs"
-    assert list(tmp_path.iterdir()) == [saved]
 
-
-async def test_a_file_system_without_links_gets_the_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(1, "no links here")
-
-    monkeypatch.setattr(os, "link", refuse)
-    network = FakeNetwork(file=httpx.Response(200, content=MP4))
-    assert (await VideoFolder(tmp_path, network.upstream()).save(FINISHED)).read_bytes() == MP4
-
-
-async def test_a_folder_that_cannot_be_made_is_one_clear_failure(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(DownloadFailed, match="could not be written"):
-        await VideoFolder(tmp_path / "file" / "sub", FakeNetwork().upstream()).save(FINISHED)
-
-
-async def test_a_task_without_a_file_cannot_be_saved(tmp_path: Path) -> None:
-    with pytest.raises(DownloadFailed, match="names no file"):
-        await VideoFolder(tmp_path, FakeNetwork().upstream()).save(FINISHED.model_copy(update={"video_url": None}))
+@pytest.mark.parametrize("what", BREAKS)
+async def test_a_download_that_breaks_is_gone_on_with_to_the_right_bytes(videos: Path, what: str) -> None:
+    days, ranges, again = BREAKS[what]
+    host = Host(list(days))
+    saved = await host.folder(videos).save(FINISHED)
+    assert saved.read_bytes() == CLIP
+    assert (host.ranges, host.again) == (ranges, again)
+    assert names(videos) == [NAME]
 
 
 @pytest.mark.parametrize(
-    "task_id", ["../../etc/passwd", "a\\b", "C:evil", "con", "x" * 500, "tv_1:2", ".hidden", "a\x00b"]
+    ("day", "conditions"),
+    [
+        (other_version(), [None, '"one"']),
+        (other_version(lambda host, request: serve(host, _unconditional(request))), [None, '"one"', None]),
+    ],
 )
-def test_a_file_name_stays_one_plain_name_whatever_the_task_is_called(task_id: str) -> None:
-    name = file_name(FINISHED.model_copy(update={"id": task_id, "model": "../m", "created_at": "../../../.."}))
-    assert Path(name).name == name
-    assert len(name) < 160
-    assert set(name) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
-    assert name.count(".") == 1
+async def test_a_file_that_changes_at_its_host_is_fetched_anew(videos: Path, day: Day, conditions: list[Any]) -> None:
+    """The second host does not know If-Range and sends a part of the new version."""
+    host = Host([breaking(2000), day])
+    assert (await host.folder(videos).save(FINISHED)).read_bytes() == OTHER_CLIP
+    assert [condition for _, condition in host.asked] == conditions
+
+
+def _unconditional(request: httpx.Request) -> httpx.Request:
+    return httpx.Request("GET", request.url, headers={"Range": request.headers["range"]})
+
+
+@pytest.mark.parametrize(
+    ("etag", "modified", "condition"),
+    [
+        ('"one"', "Mon, 23 Nov 2026 10:05:00 GMT", '"one"'),
+        ('W/"one"', "Mon, 23 Nov 2026 10:05:00 GMT", "Mon, 23 Nov 2026 10:05:00 GMT"),
+        ('W/"one"', None, None),
+        (None, None, None),
+        ('"ö"', None, None),
+        ('"' + "x" * 300 + '"', None, None),
+        ("no quotes", None, None),
+    ],
+)
+async def test_the_rest_is_asked_for_with_what_the_host_calls_the_version(
+    videos: Path, etag: str | None, modified: str | None, condition: str | None
+) -> None:
+    host = Host([breaking(10)], etag=etag, modified=modified)
+    assert (await host.folder(videos).save(FINISHED)).read_bytes() == CLIP
+    assert host.asked[1] == ("bytes=10-", condition)
+
+
+async def test_a_save_gives_up_after_a_handful_of_tries_and_a_later_process_goes_on(videos: Path) -> None:
+    host = Host([breaking(at) for at in range(1000, 10_000, 1000)])
+    started = anyio.current_time()
+    with pytest.raises(DownloadFailed, match="broke off") as failure:
+        await host.folder(videos).save(FINISHED)
+    assert len(host.asked) == 1 + len(fetching.PAUSES)
+    assert anyio.current_time() - started == sum(fetching.PAUSES)
+    assert failure.value.task_id == "ck1"
+    assert "5,000 bytes" in failure.value.next_steps[0]
+    assert names(videos) == [f".{NAME}.part"]
+    host.days.clear()
+    assert (await host.folder(videos).save(FINISHED)).read_bytes() == CLIP
+    assert host.asked[-1] == ("bytes=5000-", None), "what the first process knew of the version is not known here"
+    assert host.again == 0
+    assert names(videos) == [NAME]
+
+
+async def test_the_same_process_goes_on_with_the_version_it_knew(videos: Path) -> None:
+    host = Host([breaking(1000)] * 5)
+    saving = host.folder(videos)
+    with pytest.raises(DownloadFailed):
+        await saving.save(FINISHED)
+    await saving.save(FINISHED)
+    assert host.asked[-1] == ("bytes=1000-", '"one"')
+
+
+async def test_a_partial_that_was_whole_but_had_no_name_yet_costs_one_question(videos: Path) -> None:
+    videos.mkdir()
+    (videos / f".{NAME}.part").write_bytes(CLIP)
+    host = Host()
+    assert (await host.folder(videos).save(FINISHED)).read_bytes() == CLIP
+    assert (host.ranges, host.sent) == ([f"bytes={SIZE}-"], [0])
+
+
+@pytest.mark.parametrize("left", [b"<html>" * 100, CLIP[:100] + b"\0" * 5000, CLIP + b"longer", OTHER_CLIP])
+async def test_garbage_that_another_process_left_does_not_cost_the_video(videos: Path, left: bytes) -> None:
+    videos.mkdir()
+    (videos / f".{NAME}.part").write_bytes(left)
+    assert (await Host().folder(videos).save(FINISHED)).read_bytes() in (CLIP, left)
+    assert names(videos) == [NAME]
+
+
+def box(kind: bytes, content: bytes = b"", *, form: int = 32) -> bytes:
+    if form == 64:
+        return b"\0\0\0\1" + kind + (16 + len(content)).to_bytes(8) + content
+    return (8 + len(content) if form else 0).to_bytes(4) + kind + content
+
+
+FTYP = box(b"ftyp", b"isom\0\0\2\0")
+WHOLE = {
+    "a clip": CLIP,
+    "long sizes": FTYP + box(b"mdat", b"x" * 90, form=64) + box(b"moov", b"y"),
+    "an open end": FTYP + box(b"moov") + box(b"mdat", b"x" * 90, form=0),
+    "fragments": FTYP + box(b"moov") + box(b"moof") + box(b"mdat"),
+    "unknown boxes": FTYP + box(b"free") + box(b"\0\0\0\0") + box(b"moov") + box(b"mdat"),
+}
+NOT_WHOLE = {
+    "nothing": b"",
+    "a page": b"<!doctype html><html>" * 50,
+    "an error": b'{"error": "gone"}',
+    "a clip without its end": CLIP[:-1],
+    "a clip's half": CLIP[: SIZE // 2],
+    "a clip with a tail": CLIP + b"\0",
+    "a clip with an empty box": CLIP + b"\0" * 7,
+    "no film": FTYP + box(b"moov"),
+    "no index": FTYP + box(b"mdat", b"x" * 50),
+    "not at the beginning": box(b"free") + CLIP,
+    "a box of size 2": FTYP + b"\0\0\0\2moov" + box(b"mdat"),
+    "a long box of size 15": FTYP + b"\0\0\0\1moov" + (15).to_bytes(8) + box(b"mdat"),
+    "a long box that is longer than the world": FTYP + b"\0\0\0\1mdat" + b"\xff" * 8,
+    "half a long size": FTYP + box(b"moov") + b"\0\0\0\1mdat\0\0\0",
+    "a box that reaches past the end": FTYP + box(b"moov") + b"\0\0\0\x20mdat1234",
+    "boxes without an end": FTYP + box(b"free") * 100_001 + box(b"moov") + box(b"mdat"),
+}
+
+
+@pytest.mark.parametrize("what", WHOLE)
+async def test_what_is_a_whole_mp4_is_kept(videos: Path, what: str) -> None:
+    content = WHOLE[what]
+    assert (await Host(content=content).folder(videos).save(FINISHED)).read_bytes() == content
+
+
+@pytest.mark.parametrize("what", NOT_WHOLE)
+async def test_what_is_no_whole_mp4_is_not_kept(videos: Path, what: str) -> None:
+    with pytest.raises(DownloadFailed, match="cannot be used"):
+        await Host(content=NOT_WHOLE[what]).folder(videos).save(FINISHED)
+    assert names(videos) == []
+
+
+@pytest.mark.parametrize("length", [-1, 0, 1, 7, 8, 15, 23, 24, 31, 32, 40, 5000, SIZE - 1])
+def test_a_clip_cut_anywhere_is_seen_to_be_cut(length: int, tmp_path: Path) -> None:
+    (tmp_path / "cut").write_bytes(CLIP[:length])
+    with (tmp_path / "cut").open("rb") as file:
+        assert fault_of(file, len(CLIP[:length]))
+
+
+async def test_a_body_of_unknown_length_is_checked_by_its_boxes(videos: Path) -> None:
+    host = Host([saying(200, CLIP[:-9]), saying(200, CLIP)])
+    with pytest.raises(DownloadFailed, match="cut-off"):
+        await host.folder(videos).save(FINISHED)
+    assert names(videos) == []
+    assert (await host.folder(videos).save(FINISHED)).read_bytes() == CLIP
+
+
+async def test_a_video_that_is_announced_larger_than_any_real_one_is_not_begun(videos: Path) -> None:
+    host = Host([saying(200, CLIP, content_length="2147483649")])
+    with pytest.raises(DownloadFailed, match="larger than 2,147,483,648 bytes"):
+        await host.folder(videos).save(FINISHED)
+    assert host.sent == [0]
+    assert names(videos) == []
+
+
+async def test_bytes_packed_by_the_host_are_refused(videos: Path) -> None:
+    with pytest.raises(DownloadFailed, match="compressed"):
+        await Host([saying(200, CLIP, content_encoding="gzip")]).folder(videos).save(FINISHED)
+
+
+async def test_redirects_are_followed_with_the_range_and_without_the_key(videos: Path) -> None:
+    def elsewhere(_: Host, __: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"Location": "https://other.example.test/files/x"})
+
+    host = Host([breaking(100), elsewhere])
+    assert (await host.folder(videos).save(FINISHED)).read_bytes() == CLIP
+    assert host.ranges == [None, "bytes=100-", "bytes=100-"]
+
+
+@pytest.mark.parametrize("location", ["ftp://files.example.test/x", "http://[", "https://files.example.test/round"])
+async def test_an_address_that_leads_nowhere_is_one_clear_failure(videos: Path, location: str) -> None:
+    answer = httpx.Response(302, headers={"Location": location})
+    with pytest.raises(DownloadFailed):
+        await Host([lambda *_: answer] * 200).folder(videos).save(FINISHED)
+    assert names(videos) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "now", "told", "open_it"),
+    [
+        (404, BEFORE, "The file host answered 404.", True),
+        (403, BEFORE, "The file host answered 403.", True),
+        (404, BEFORE + 301, "expired on 2026-11-24T10:05:00Z", False),
+        (403, BEFORE + 301, "expired on 2026-11-24T10:05:00Z", False),
+        (410, BEFORE + 301, "expired on 2026-11-24T10:05:00Z", False),
+        (401, BEFORE + 301, "The file host answered 401.", True),
+        (304, BEFORE, "The file host answered 304.", True),
+    ],
+)
+async def test_a_file_that_is_gone_is_told_apart_from_one_that_is_refused(
+    videos: Path, status: int, now: float, told: str, open_it: bool
+) -> None:
+    host = Host([breaking(100), saying(status)])
+    with pytest.raises(DownloadFailed, match=told) as failure:
+        await host.folder(videos, wall=lambda: now).save(FINISHED)
+    assert ("videoUrl" in " ".join(failure.value.next_steps)) is open_it
+    assert names(videos) == ([f".{NAME}.part"] if open_it else [])
+    assert len(host.asked) == 2
+
+
+async def test_a_file_that_is_long_gone_is_not_asked_for(videos: Path) -> None:
+    host = Host()
+    with pytest.raises(DownloadFailed, match="expired") as failure:
+        await host.folder(videos, wall=lambda: NOON).save(FINISHED)
+    assert "videoUrl" not in " ".join(failure.value.next_steps)
+    assert host.asked == []
+    assert names(videos) == []
+
+
+async def test_an_expired_video_that_was_saved_is_still_there(videos: Path) -> None:
+    saved = await Host().folder(videos).save(FINISHED)
+    host = Host()
+    assert await host.folder(videos, wall=lambda: NOON).save(FINISHED) == saved
+    assert host.asked == []
+
+
+async def test_a_date_within_the_last_hour_is_not_believed_before_the_host(videos: Path) -> None:
+    assert await Host().folder(videos, wall=lambda: NOON - 3600).save(FINISHED)
+    with pytest.raises(DownloadFailed, match="404"):
+        await Host([saying(404)]).folder(videos).save(finished(id="ck2", completedAt=None))
+
+
+async def test_progress_is_told_at_the_start_and_every_two_seconds_at_most(videos: Path) -> None:
+    content = FTYP + box(b"moov") + box(b"mdat", b"x" * 3_000_000)
+
+    def slowly(_: Host, __: httpx.Request) -> httpx.Response:
+        async def body() -> Any:
+            for at in range(0, len(content), 100_000):
+                await anyio.sleep(0.5)
+                yield content[at : at + 100_000]
+
+        return httpx.Response(200, headers={"Content-Length": str(len(content))}, content=body())
+
+    told: list[tuple[float, str]] = []
+    started = anyio.current_time()
+
+    async def tell(message: str) -> None:
+        told.append((anyio.current_time() - started, message))
+
+    await Host([slowly], content=content).folder(videos).save(FINISHED, tell)
+    assert told[0] == (0, "Saving the video: 0.0 MB; task ck1")
+    assert told[1] == (2, "Saving the video: 0.4 of 3.0 MB; task ck1")
+    assert [at for at, _ in told] == [0, 2, 4, 6, 8, 10, 12, 14]
+
+
+async def test_a_host_that_drips_for_an_hour_is_left_and_what_came_is_kept(videos: Path) -> None:
+    def dripping(_: Host, __: httpx.Request) -> httpx.Response:
+        async def body() -> Any:
+            for at in range(SIZE):
+                await anyio.sleep(300)
+                yield CLIP[at : at + 1]
+
+        return httpx.Response(200, content=body())
+
+    started = anyio.current_time()
+    with pytest.raises(DownloadFailed, match="60 minutes"):
+        await Host([dripping]).folder(videos).save(FINISHED)
+    assert anyio.current_time() - started == folder.LONGEST
+
+
+async def test_bytes_go_to_disk_in_large_pieces_and_not_to_memory(
+    videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    append = places.Partial.append
+    monkeypatch.setattr(places.Partial, "append", lambda self, data: (written.append(len(data)), append(self, data))[1])
+    content = FTYP + box(b"moov") + box(b"mdat", b"x" * 2_000_000)
+    await Host(content=content).folder(videos).save(FINISHED)
+    assert sum(written) == len(content)
+    assert max(written) < fetching._BATCH + 1000
+    assert len(written) == len(content) // fetching._BATCH + 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+async def test_a_disk_that_takes_no_more_is_one_clear_failure_and_what_it_took_is_kept(
+    videos: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    append = places.Partial.append
+
+    def full(self: places.Partial, data: bytes) -> None:
+        append(self, bytes(data)[:300])
+        raise OSError(number, os.strerror(number))
+
+    host = Host()
+    monkeypatch.setattr(places.Partial, "append", full)
+    with pytest.raises(DownloadFailed, match=os.strerror(number)) as failure:
+        await host.folder(videos).save(FINISHED)
+    assert str(videos) not in failure.value.message
+    monkeypatch.setattr(places.Partial, "append", append)
+    assert (await host.folder(videos).save(FINISHED)).read_bytes() == CLIP
+    assert host.ranges == [None, "bytes=300-"]
+
+
+@pytest.mark.parametrize("step", ["mkdir", "open", "fsync", "link"])
+async def test_a_folder_that_cannot_be_written_is_one_clear_failure(
+    videos: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    videos.parent.joinpath("state").mkdir()
+    host = Host()
+    saving = host.folder(videos)
+    with monkeypatch.context() as patched:
+        if step == "mkdir":
+            patched.setattr(Path, "mkdir", refuse)
+        elif step == "link":
+            patched.setattr(os, "link", refuse)
+            patched.setattr(Path, "replace", refuse)
+        else:
+            patched.setattr(os, step, refuse)
+        with pytest.raises(DownloadFailed, match="Permission denied"):
+            await saving.save(FINISHED)
+    assert not videos.exists() or NAME not in names(videos)
+
+
+async def test_a_file_system_without_links_gets_the_file_too_and_overwrites_nothing(
+    videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    videos.mkdir()
+    (videos / NAME).write_bytes(b"mine")
+    saved = await Host().folder(videos).save(FINISHED)
+    assert saved.read_bytes() == CLIP
+    assert (videos / NAME).read_bytes() == b"mine"
+    assert names(videos) == sorted([NAME, saved.name])
+
+
+async def test_a_cancelled_save_leaves_its_turn_and_what_came(videos: Path) -> None:
+    begun = anyio.Event()
+    network = FakeNetwork(file=hanging(CLIP[:500], begun))
+    async with anyio.create_task_group() as group:
+        host = Host()
+        saving = host.folder(videos)
+        saving._upstream = network.upstream()
+        group.start_soon(saving.save, FINISHED)
+        await begun.wait()
+        group.cancel_scope.cancel()
+    with anyio.fail_after(1):
+        assert (await Host().folder(videos).save(FINISHED)).read_bytes() == CLIP
+
+
+async def test_two_saves_of_one_task_make_one_download(videos: Path) -> None:
+    host = Host([breaking(100)])
+    saving, saved, told = host.folder(videos), set(), []
+
+    async def tell(message: str) -> None:
+        told.append(message)
+
+    async def save() -> None:
+        saved.add(await saving.save(FINISHED, tell))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(save)
+    assert saved == {videos / NAME}
+    assert host.again == 0
+    assert any("Another call" in message for message in told)
+
+
+async def test_a_save_that_waits_for_another_can_be_cancelled_and_then_the_other_still_ends_well(videos: Path) -> None:
+    host = Host([breaking(100)])
+    async with anyio.create_task_group() as group:
+        group.start_soon(host.folder(videos).save, FINISHED)
+        await anyio.sleep(0.1)
+        with anyio.move_on_after(0.1) as scope:
+            await host.folder(videos).save(FINISHED)
+        assert scope.cancelled_caught
+    assert names(videos) == [NAME]
+    assert host.again == 0
+
+
+async def test_a_state_folder_that_cannot_be_used_is_said_to_be_the_fault(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no folder")
+    with pytest.raises(DownloadFailed, match="state folder"):
+        await Host().folder(videos).save(FINISHED)
+
+
+async def test_a_task_without_a_file_cannot_be_saved(videos: Path) -> None:
+    with pytest.raises(DownloadFailed, match="names no file"):
+        await Host().folder(videos).save(finished(output={}))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # httpx comes with it
 MAX_VIDEO: Final = 2 * 1024**3  # bytes; no model makes videos near this size
 PAUSES: Final = (0.5, 1.0, 2.0, 4.0)  # seconds between the tries of one save
 _BATCH: Final = 256 * 1024  # bytes that are written in one go
+_PART: Final = 206
+_NO_SUCH_PART: Final = 416
 _GONE: Final = (403, 404, 410)
 _PASSING: Final = (408, 425, 429)  # beside 5xx: the same request may be answered later
 
@@ -99,18 +101,16 @@ class Fetch:
         have = self._partial.size
         async with self._exchange.download(self._url, have, self.version.validator) as body:
             told = Version(body.total, body.validator)
-            if body.start is None and not (have and body.status == 416):  # noqa: PLR2004 - as the standard has it
+            if body.status == _NO_SUCH_PART and have and body.total == have and not self.version.differs(told):
+                return  # it was whole already
+            if body.start is None and not (have and body.status in (_PART, _NO_SUCH_PART)):
                 await self._refuse(body.status)
-            if body.start is None:
-                if body.total == have and not self.version.differs(Version(have)):
-                    return  # it was whole already
-                await self._restart("The file host has no such part of the file.")
+            elif body.start not in (0, have):
+                await self._restart("The file host sent another part than it was asked for.")
             elif body.start == have != 0:
                 if self.version.differs(told) or (body.total or have) < have:
                     await self._restart("The file changed at its host.")
                 told = self.version.with_rest(told)
-            elif body.start != 0:
-                await self._restart("The file host sent another part than it was asked for.")
             elif have:  # a host that knows no parts
                 await self._in_thread(self._partial.restart)
             self.version = told
@@ -118,6 +118,8 @@ class Fetch:
 
     async def _take(self, body: Body) -> None:
         total = self.version.total
+        if (total or 0) > MAX_VIDEO:
+            await self._too_large()
         batch = bytearray()
         try:
             async for chunk in body.chunks:
@@ -132,9 +134,8 @@ class Fetch:
             await self._write(batch)
             raise
         size = self._partial.size + len(batch)
-        if max(size, total or 0) > MAX_VIDEO:
-            await self._in_thread(self._partial.discard)
-            raise DownloadFailed(f"The file is larger than {MAX_VIDEO:,} bytes.")
+        if size > MAX_VIDEO:
+            await self._too_large()
         if total is not None and size > total:
             await self._restart("The file host sent more than it had announced.")
         await self._write(batch)
@@ -147,6 +148,10 @@ class Fetch:
     async def _restart(self, why: str) -> NoReturn:
         await self._in_thread(self._partial.restart)
         raise NetworkError(why)
+
+    async def _too_large(self) -> NoReturn:
+        await self._in_thread(self._partial.discard)
+        raise DownloadFailed(f"The file is larger than {MAX_VIDEO:,} bytes.")
 
     async def _refuse(self, status: int) -> NoReturn:
         if status in _PASSING or status >= 500:  # noqa: PLR2004 - as the standard has it
