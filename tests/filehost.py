@@ -17,7 +17,9 @@ from tests.fakes import FakeNetwork, at_once, task
 
 CLIP = clip_for("16:9").read_bytes()
 OTHER_CLIP = clip_for("9:16").read_bytes()
-NOON = 1_795_521_600.0  # 2026-11-24T12:00:00Z; the task's file expires at 10:05 of that day, and one hour later for sure
+NOON = (
+    1_795_521_600.0  # 2026-11-24T12:00:00Z; the task's file expires at 10:05 of that day, and one hour later for sure
+)
 BEFORE = NOON - 7200.0  # 10:00:00Z
 
 Day = Callable[["Host", httpx.Request], httpx.Response]
@@ -80,7 +82,9 @@ class Host:
         return body()
 
 
-def serve(host: Host, request: httpx.Request, upto: int | None = None, fault: Exception | None = None) -> httpx.Response:
+def serve(
+    host: Host, request: httpx.Request, upto: int | None = None, fault: Exception | None = None
+) -> httpx.Response:
     """The right answer; up to a byte of the file alone where one is given."""
     total, asked, condition = len(host.content), request.headers.get("range"), request.headers.get("if-range")
     versions = {name: value for name, value in (("ETag", host.etag), ("Last-Modified", host.modified)) if value}
@@ -131,7 +135,9 @@ def other_version(day: Day = serve, content: bytes = OTHER_CLIP, etag: str | Non
     return changed
 
 
-def hanging(after: bytes = b"", begun: anyio.Event | None = None) -> Callable[[httpx.Request], Awaitable[httpx.Response]]:
+def hanging(
+    after: bytes = b"", begun: anyio.Event | None = None
+) -> Callable[[httpx.Request], Awaitable[httpx.Response]]:
     """An answer that stops and stays open."""
 
     async def answer(_: httpx.Request) -> httpx.Response:

@@ -316,7 +316,7 @@ async def test_an_address_that_leads_nowhere_is_one_clear_failure(videos: Path, 
 async def test_a_file_that_is_gone_is_told_apart_from_one_that_is_refused(
     videos: Path, status: int, now: float, told: str, open_it: bool
 ) -> None:
-    host = Host([breaking(100), saying(status)])
+    host = Host([breaking(100), saying(status, b"packed", content_encoding="gzip")])
     with pytest.raises(DownloadFailed, match=told) as failure:
         await host.folder(videos, wall=lambda: now).save(FINISHED)
     assert ("videoUrl" in " ".join(failure.value.next_steps)) is open_it
@@ -325,6 +325,8 @@ async def test_a_file_that_is_gone_is_told_apart_from_one_that_is_refused(
 
 
 async def test_a_file_that_is_long_gone_is_not_asked_for(videos: Path) -> None:
+    videos.mkdir()
+    (videos / f".{NAME}.part").write_bytes(CLIP[:100])
     host = Host()
     with pytest.raises(DownloadFailed, match="expired") as failure:
         await host.folder(videos, wall=lambda: NOON).save(FINISHED)

@@ -163,9 +163,10 @@ class Exchange:
             headers["If-Range"] = validator
         try:
             async with self._http.stream("GET", url, headers=headers, follow_redirects=True) as response:
-                if response.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
-                    raise DownloadFailed("The file host compressed the video although it was asked not to.")
                 first, total = _extent(response)
+                packed = response.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
+                if packed and first is not None:
+                    raise DownloadFailed("The file host compressed the video although it was asked not to.")
                 async with aclosing(_pieces(response)) as chunks:
                     yield Body(response.status_code, first, total, _validator(response), chunks)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as fault:

@@ -99,10 +99,11 @@ class VideoFolder:
             target, whole = await self._in_thread(lambda: choose(root, name))
             if whole:
                 return target
-            if expiry.passed(_SURELY_GONE):
-                raise expiry.failure()
             partial = await self._in_thread(lambda: Partial(partial_of(target)))
             try:
+                if expiry.passed(_SURELY_GONE):
+                    await self._in_thread(partial.discard)
+                    raise expiry.failure()
                 await self._fetch(url, partial, expiry, progress)
                 placed = await self._in_thread(lambda: partial.place(name))
             finally:

@@ -145,7 +145,7 @@ class Partial:
         """Whether what is open is the one plain file under its path, in the folder itself."""
         try:
             there = os.lstat(self.path)
-            inside = os.path.realpath(self.path.parent, strict=True) == str(self.path.parent)
+            inside = Path(os.path.realpath(self.path.parent, strict=True)) == self.path.parent
         except OSError:
             return False
         return inside and _is_plain(there) and os.path.samestat(there, os.fstat(self._file.fileno()))
