@@ -66,6 +66,7 @@ class Host:
         """A folder whose videos come from here, as a new process would make it."""
         state = path.parent / "state"
         upstream = FakeNetwork(file=self).upstream()
+        upstream._exchange = upstream._open()  # here, since a clock that jumps does not wait for the thread that would
         return VideoFolder(path, upstream, lambda: state, **{"wall": lambda: BEFORE, "in_thread": at_once, **given})
 
     def stream(self, data: bytes, fault: Exception | None = None, piece: int = 1000) -> AsyncIterator[bytes]:

@@ -204,9 +204,9 @@ async def test_a_cancelled_save_leaves_its_turn_and_what_came(videos: Path) -> N
     begun = anyio.Event()
     network = FakeNetwork(file=hanging(CLIP[:500], begun))
     async with anyio.create_task_group() as group:
-        host = Host()
-        saving = host.folder(videos)
+        saving = Host().folder(videos)
         saving._upstream = network.upstream()
+        saving._upstream._exchange = saving._upstream._open()
         group.start_soon(saving.save, FINISHED)
         await begun.wait()
         group.cancel_scope.cancel()
