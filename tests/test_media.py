@@ -163,6 +163,12 @@ async def test_the_rest_is_asked_for_with_what_the_host_calls_the_version(
     assert host.asked[1] == ("bytes=10-", condition)
 
 
+async def test_what_the_first_answer_told_is_kept_when_the_rest_comes_without_it(videos: Path) -> None:
+    host = Host([breaking(100), part(100, SIZE - 1, "*", CLIP[100:200])])
+    assert (await host.folder(videos).save(FINISHED)).read_bytes() == CLIP
+    assert host.asked[1:] == [("bytes=100-", '"one"'), ("bytes=200-", '"one"')]
+
+
 async def test_a_save_gives_up_after_a_handful_of_tries_and_a_later_process_goes_on(videos: Path) -> None:
     host = Host([breaking(at) for at in range(1000, 10_000, 1000)])
     started = anyio.current_time()
