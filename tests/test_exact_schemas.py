@@ -55,6 +55,15 @@ def test_what_the_contract_takes_the_exact_schema_takes_and_no_other_model_s_doe
     assert not any(exact.is_valid(request) for model, exact in EXACT.items() if model != request["model"])
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_each_odd_value_in_each_field_is_judged_as_the_contract_judges_it(model: str) -> None:
+    for name in (*TAKES[model], "zork"):
+        for value in ODD:
+            request = BASIC[model] | {name: value}
+            if not only_a_look_tells(request):
+                assert EXACT[model].is_valid(request) is takes(request), request
+
+
 @steady
 @given(requests, requests, st.data())
 def test_a_request_that_was_tampered_with_is_judged_as_the_contract_judges_it(

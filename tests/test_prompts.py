@@ -13,7 +13,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 
 from aivideo_mcp.app import build_server
 from aivideo_mcp.contracts import MODELS
-from aivideo_mcp.offers import prompts
+from aivideo_mcp.offers import forms
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.tools import TOOLS
 from aivideo_mcp.workflow import open_workflow
@@ -170,7 +170,7 @@ async def test_what_a_user_writes_cannot_leave_its_quotation() -> None:
 @both_eras
 async def test_a_mistake_of_ours_tells_nothing_of_its_inside(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with session(mode) as client:
-        monkeypatch.setattr(prompts, "quoted", None)
+        monkeypatch.setattr(forms, "quoted", None)
         with pytest.raises(MCPError, match="This server made a mistake") as caught:
             await client.get_prompt("make_video", {"idea": "x"})
     assert caught.value.error.code == INTERNAL_ERROR

@@ -311,6 +311,35 @@ async def test_tasks_that_ended_make_room_for_others(world: World, workflow: Wor
 
 
 @both_eras
+async def test_who_leaves_and_comes_back_at_once_is_told(world: World, workflow: Workflow, mode: str) -> None:
+    world.add("a", at=20.0)
+    async with subscriber(build_server(workflow), mode) as it:
+        for _ in range(5):
+            async with it.subscribed(uri("a")):
+                pass
+        async with it.subscribed(uri("a")):
+            await anyio.sleep(60)
+            assert len(it.told) == 2
+    assert not workflow._watcher._watches
+
+
+async def test_a_watch_that_was_left_is_not_joined_any_more(world: World, workflow: Workflow) -> None:
+    """Between its cancelling and its end somebody else may come."""
+    world.add("a")
+    told: list[str] = []
+
+    async def publish(uri: str) -> None:
+        told.append(uri)
+
+    streams = subscriptions._Streams(workflow, publish, None)
+    streams._leave(uri("a"), streams._join(uri("a"), "a"))
+    joined = streams._join(uri("a"), "a")
+    await anyio.sleep(10)
+    assert told == [uri("a")]
+    streams._leave(uri("a"), joined)
+
+
+@both_eras
 async def test_a_watch_that_breaks_takes_nothing_down(
     workflow: Workflow, mode: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ from mcp_types import Completion, CompletionArgument, CompletionContext, PromptR
 from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.errors import AivideoError
 from aivideo_mcp.offers.boundary import boundary
-from aivideo_mcp.offers.texts import PROMPTS
+from aivideo_mcp.offers.prompts import table
 from aivideo_mcp.workflow import Workflow
 
 _MOST: Final = 100  # values that the protocol allows
@@ -66,7 +66,8 @@ class _Recent:
 
 
 def _choices(prompt: str, argument: str) -> Sequence[str]:
-    return next((a.choices for p in PROMPTS if p.name == prompt for a in p.arguments if a.name == argument), ())
+    asked = table().get(prompt)
+    return next((a.choices for a in asked.arguments if a.name == argument), ()) if asked else ()
 
 
 def _matching(values: Sequence[str], typed: str) -> Completion:

@@ -8,7 +8,7 @@ from typing import Final
 from aivideo_mcp.contracts import MODELS, Contract, Slot
 from aivideo_mcp.contracts.price import PerPrompt
 from aivideo_mcp.errors import InvalidPayload
-from aivideo_mcp.offers.prompts import Argument, Prompt
+from aivideo_mcp.offers.forms import Argument, Prompt
 from aivideo_mcp.tools import TOOLS
 
 _IDEA: Final = 2000  # characters
