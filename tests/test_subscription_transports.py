@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -19,13 +20,21 @@ from aivideo_mcp.app import build_server
 from aivideo_mcp.transports import Address, Streams, _network_app
 from aivideo_mcp.workflow import Workflow
 from tests.fakes import T2V
-from tests.processes import connected
+from tests.processes import connected, hello, speak, start
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.filterwarnings("ignore:resources/:mcp.shared.exceptions.MCPDeprecationWarning"),
 ]
 URI = "aivideo://tasks/a"
+LISTEN = {
+    "notifications": {"resourceSubscriptions": [URI]},
+    "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "x", "version": "1"},
+    },
+}
 
 
 @pytest.mark.parametrize("transport", ["stdio", "sse", "http"])
@@ -117,17 +126,7 @@ async def test_a_client_that_hangs_up_without_a_word_leaves_nobody_asking() -> N
     """A listening POST whose connection is closed in the middle."""
     world = World()
     world.add("a")
-    meta = {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": {"name": "x", "version": "1"},
-    }
-    body = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "subscriptions/listen",
-        "params": {"notifications": {"resourceSubscriptions": [URI]}, "_meta": meta},
-    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": LISTEN}
     headers = {
         "Accept": "application/json, text/event-stream",
         "MCP-Protocol-Version": "2026-07-28",
@@ -138,3 +137,30 @@ async def test_a_client_that_hangs_up_without_a_word_leaves_nobody_asking() -> N
             assert stream.status_code == 200
             await until(lambda: "a" in workflow._watcher._watches)
         await until(lambda: not workflow._watcher._watches)
+
+
+OPENINGS = {
+    "subscribe": (*hello(), {"id": 2, "method": "resources/subscribe", "params": {"uri": URI}}),
+    "listen": ({"id": 2, "method": "subscriptions/listen", "params": LISTEN},),
+}
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+@pytest.mark.parametrize("end", ["eof", "SIGTERM"])
+def test_a_server_over_stdio_with_a_subscriber_ends_in_order(opening: str, end: str) -> None:
+    with start("serve", "--sandbox", "--speed", "1") as process:
+        speak(process, *OPENINGS[opening])
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        for _ in OPENINGS[opening][::2]:
+            frame = json.loads(process.stdout.readline())
+            assert "error" not in frame
+        if end == "eof":
+            process.stdin.close()
+        else:
+            process.send_signal(signal.Signals[end])
+        assert process.wait(3) == 0
+        said = process.stderr.read().decode()
+    assert "Traceback" not in said
+    assert "ERROR" not in said
