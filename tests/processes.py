@@ -66,15 +66,17 @@ async def listening(*arguments: str, env: Mapping[str, str] | None = None) -> As
 
 
 @asynccontextmanager
-async def connected(transport: str, *arguments: str, mode: str = "legacy") -> AsyncIterator[Client]:
+async def connected(
+    transport: str, *arguments: str, mode: str = "legacy", env: Mapping[str, str] | None = None
+) -> AsyncIterator[Client]:
     """A client session with `serve --sandbox` over a transport: stdio, sse, or http."""
     flags = ("serve", "--sandbox", *arguments)
     if transport == "stdio":
-        parameters = StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], *flags], env=environment())
+        parameters = StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], *flags], env=environment(env))
         async with Client(stdio_client(parameters), mode=mode) as client:
             yield client
         return
-    async with listening(*flags, "--transport", transport, "--port", "0") as serving:
+    async with listening(*flags, "--transport", transport, "--port", "0", env=env) as serving:
         server = sse_client(serving.url) if transport == "sse" else serving.url
         async with Client(server, mode=mode) as client:
             yield client

@@ -30,8 +30,7 @@ import pytest
 from aivideo_mcp import cli
 from aivideo_mcp.contracts import read_request
 from aivideo_mcp.errors import BudgetSpent, IdempotencyConflict, LedgerUnavailable
-from aivideo_mcp.ledger import Intent, Ledger, Role, Wanted, likeness
-from aivideo_mcp.ledger import ledger as opening
+from aivideo_mcp.ledger import Intent, Ledger, Likeness, Role, Wanted
 from aivideo_mcp.settings import Settings
 from tests.fakes import BASE, KEY, T2V, at_once
 from tests.pictures import data_uri, png
@@ -94,7 +93,8 @@ async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
 
 
 def wanted(what: str = "a cat", key: str | None = None) -> Wanted:
-    return Wanted("t2v", hashlib.sha256(what.encode()).hexdigest(), ("duration", "prompt"), what, key)
+    words = Likeness(("duration", "prompt"), what)
+    return Wanted("t2v", hashlib.sha256(what.encode()).hexdigest(), words, Likeness.of({}, ()), key)
 
 
 async def claim(server: Ledger, what: str = "a cat", key: str | None = None, *, fresh: bool = False) -> Role:
@@ -122,6 +122,11 @@ async def running(server: Ledger, task_id: str = "ck1", what: str = "a cat", key
     return intent
 
 
+async def task_ids(server: Ledger) -> set[str]:
+    """Every task that has its intent."""
+    return (await server._opened()).settled_and_lost()[0]
+
+
 async def admitted(server: Ledger, tries: int, speed: float = 1.0, *, direct: bool = True) -> int:
     """How many of so many queries may be made right now."""
     made = 0
@@ -138,7 +143,7 @@ async def admitted(server: Ledger, tries: int, speed: float = 1.0, *, direct: bo
 async def test_the_first_claim_is_to_be_sent(machine: Machine) -> None:
     intent, role = await machine.server().claim(wanted(), fresh=False)
     assert role is Role.SEND
-    assert (intent.model, intent.digest, intent.compared) == ("t2v", wanted().digest, ("duration", "prompt"))
+    assert (intent.model, intent.digest, intent.words) == ("t2v", wanted().digest, wanted().words)
     assert intent.key.startswith("aivideo-mcp-")
     assert (intent.sent_at, intent.last_sent_at, intent.task_id, intent.status, intent.credits) == (None,) * 5
 
@@ -301,13 +306,13 @@ async def test_another_account_sees_nothing(machine: Machine, other: dict[str, A
     await running(server, "ck1", key="my-key-01")
     await lost(server, "a dog")
     assert await stranger.lost() == []
-    assert await stranger.task_ids() == set()
+    assert await task_ids(stranger) == set()
     await stranger.delivered("ck1")
     assert await claim(stranger, key="my-key-01") is Role.SEND
     assert await claim(stranger) is Role.WAIT, "its own, not the other's"
     assert await stranger.forget(0, open_too=True) == 1
     assert await claim(server) is Role.JOIN
-    assert await server.task_ids() == {"ck1"}
+    assert await task_ids(server) == {"ck1"}
 
 
 async def test_two_accounts_may_have_the_same_task_id(machine: Machine) -> None:
@@ -353,7 +358,7 @@ async def test_locks_of_ended_servers_are_swept_and_others_kept(machine: Machine
     third = machine.server()
     await claim(third, "a cow")
     held = {file.name for file in (machine.folder / "alive").iterdir()}
-    assert held == {second._me, third._me}
+    assert held == {second._presence.me, third._presence.me}
 
 
 async def test_adopting_a_lost_intent_keeps_others_away_until_it_is_let_go(machine: Machine) -> None:
@@ -412,7 +417,7 @@ async def test_a_task_belongs_to_one_intent_alone(machine: Machine) -> None:
     assert not await server.issued(second, "ck1", "PROGRESS", 15)
     assert await claim(server, "two") is Role.WAIT, "still without a task, still at work"
     assert await server.issued(second, "ck2", "PROGRESS", None)
-    assert await server.task_ids() == {"ck1", "ck2"}
+    assert await task_ids(server) == {"ck1", "ck2"}
 
 
 async def test_the_first_and_the_last_sending_are_both_remembered(machine: Machine) -> None:
@@ -455,7 +460,7 @@ async def test_texts_that_look_like_sql_are_kept_as_they_are(machine: Machine) -
     server = machine.server()
     odd = "'; DROP TABLE generations; -- \x00 \u202e \U0001f408"
     await running(server, odd, key=odd)
-    assert await server.task_ids() == {odd}
+    assert await task_ids(server) == {odd}
 
 
 async def test_letting_go_of_a_dropped_intent_frees_nobody_elses(machine: Machine) -> None:
@@ -481,7 +486,7 @@ async def test_a_task_whose_intent_was_forgotten_meanwhile_is_taken_down_or_refu
     server = machine.server()
     intent = await sent(server)
     await machine.server().forget(0, open_too=True)
-    assert await server.issued(intent, "ck1", "SUBMITTED", 15) is ("ck1" in await server.task_ids())
+    assert await server.issued(intent, "ck1", "SUBMITTED", 15) is ("ck1" in await task_ids(server))
 
 
 async def test_nothing_is_sent_for_an_intent_that_was_forgotten_meanwhile(machine: Machine) -> None:
@@ -520,7 +525,7 @@ async def test_forgetting_takes_what_was_delivered_or_is_gone_and_is_old_enough(
     await server.delivered("young")
     assert await server.forget(30, open_too=False) == 0
     assert await server.forget(10, open_too=False) == 2
-    assert await server.task_ids() == {"old2", "young"}
+    assert await task_ids(server) == {"old2", "young"}
     assert await claim(server, "lost") is Role.FIND
     assert await server.forget(10, open_too=True) == 2
     assert await server.forget(0, open_too=True) == 1
@@ -622,7 +627,7 @@ async def test_a_server_that_was_held_up_before_its_transaction_forgets_no_ones_
     await other.lost()
     await slow.lost()
     assert slow._store is not None
-    begin, made = slow._store.admit, 0
+    begin, made = slow._store.budget.admit, 0
 
     def held_up(*given: Any, **named: Any) -> float:
         nonlocal made
@@ -630,12 +635,23 @@ async def test_a_server_that_was_held_up_before_its_transaction_forgets_no_ones_
         made += anyio.run(admitted, other, 54)
         return begin(*given, **named)
 
-    monkeypatch.setattr(slow._store, "admit", held_up)
+    monkeypatch.setattr(slow._store.budget, "admit", held_up)
     with contextlib.suppress(BudgetSpent):
         await slow.admit(1, direct=True)
         made += 1
     made += await admitted(other, 54)
     assert made == 54
+
+
+async def test_a_server_that_does_not_know_yet_how_fast_its_sandbox_is_can_ask_all_the_same(machine: Machine) -> None:
+    quick, new = machine.server(), machine.server()
+    assert await admitted(quick, 60, speed=20) == 54
+    assert await admitted(new, 1) == 0
+    machine.now += 3
+    assert await admitted(new, 1) == 1, "their minute is over"
+    assert await admitted(quick, 60, speed=20) == 53
+    machine.now += 3
+    assert await admitted(quick, 60, speed=20) == 54, "and its own query counts as long as theirs do"
 
 
 async def test_a_hush_quiets_every_server_for_as_long_and_no_longer(machine: Machine) -> None:
@@ -734,7 +750,7 @@ async def test_something_in_the_way_is_told_and_once_it_is_gone_all_is_well(mach
         Ledger.drop,
         Ledger.settled,
         lambda ledger, _: ledger.lost(),
-        lambda ledger, _: ledger.task_ids(),
+        lambda ledger, intent: ledger.rivals(intent),
         lambda ledger, _: ledger.saw("ck1", "PROGRESS"),
         lambda ledger, _: ledger.saved("ck1", Path("/videos/cat.mp4")),
         lambda ledger, _: ledger.delivered("ck1"),
@@ -751,6 +767,22 @@ async def test_every_method_says_when_the_folder_cannot_be_used(machine: Machine
     with pytest.raises(LedgerUnavailable):
         await call(broken, intent)
     await broken.aclose()
+
+
+async def test_a_file_that_is_damaged_while_it_is_open_is_set_aside_and_no_task_id_is_lost(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, other = machine.server(), machine.server()
+    flying = await sent(server)
+    await other.lost()
+    machine.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    with machine.file.open("r+b") as file:
+        file.write(b"\x55" * machine.file.stat().st_size)
+    assert await server.issued(flying, "ck1", "SUBMITTED", 15)
+    assert (await server.about("ck1")).model == "t2v"
+    assert await claim(server) is await claim(other) is Role.JOIN
+    assert len(machine.aside()) == 1
+    assert caplog.text.count("set aside") == 1
 
 
 @contextlib.contextmanager
@@ -795,7 +827,6 @@ async def test_a_full_disk_is_told_and_tears_nothing(machine: Machine) -> None:
         sqlite3.OperationalError("attempt to write a readonly database"),
         sqlite3.OperationalError("database is locked"),
         sqlite3.OperationalError("disk I/O error"),
-        sqlite3.DatabaseError("database disk image is malformed"),
         OSError(5, "Input/output error"),
     ],
 )
@@ -854,10 +885,12 @@ async def test_a_file_that_cannot_be_written_right_now_is_not_taken_for_a_corrup
 async def test_a_mistake_of_our_own_is_not_dressed_as_a_broken_disk(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from aivideo_mcp.ledger import file  # noqa: PLC0415 - brings SQLAlchemy
+
     def mistaken(*_given: object) -> None:
         raise IndexError
 
-    monkeypatch.setattr(opening, "_open_store", mistaken)
+    monkeypatch.setattr(file, "open_store", mistaken)
     with pytest.raises(IndexError):
         await claim(machine.server())
 
@@ -871,7 +904,7 @@ async def test_a_ledger_of_a_newer_version_is_left_as_it_is(machine: Machine) ->
         with pytest.raises(LedgerUnavailable, match="newer version"):
             await claim(server)
     assert machine.aside() == []
-    machine.run("UPDATE ledger_version SET number = 1")
+    machine.run("UPDATE ledger_version SET number = 2")
     assert await claim(server) is Role.JOIN
 
 
@@ -1039,14 +1072,50 @@ async def test_an_empty_file_becomes_a_ledger(machine: Machine, caplog: pytest.L
     machine.file.touch(0o600)
     assert await claim(machine.server()) is Role.SEND
     assert (machine.aside(), caplog.text) == ([], "")
-    assert machine.rows("SELECT number FROM ledger_version") == [{"number": 1}]
+    assert machine.rows("SELECT number FROM ledger_version") == [{"number": 2}]
 
 
 @pytest.mark.parametrize("begun", [(), ("CREATE TABLE queries (number INTEGER PRIMARY KEY, origin TEXT, at FLOAT)",)])
 async def test_version_0_is_brought_to_this_version(machine: Machine, begun: tuple[str, ...]) -> None:
     machine.run("CREATE TABLE ledger_version (number INTEGER)", "INSERT INTO ledger_version VALUES (0)", *begun)
     assert await claim(machine.server()) is Role.SEND
-    assert machine.rows("SELECT number FROM ledger_version") == [{"number": 1}]
+    assert machine.rows("SELECT number FROM ledger_version") == [{"number": 2}]
+
+
+VERSION_1 = """
+CREATE TABLE ledger_version (number INTEGER NOT NULL);
+INSERT INTO ledger_version VALUES (1);
+CREATE TABLE generations (number INTEGER PRIMARY KEY AUTOINCREMENT, account VARCHAR(64) NOT NULL, model VARCHAR(40)
+  NOT NULL, digest VARCHAR(64) NOT NULL, compared VARCHAR(400) NOT NULL, likeness VARCHAR(64) NOT NULL, idempotency_key
+  VARCHAR(128) NOT NULL, holder VARCHAR(64) NOT NULL, made_at FLOAT NOT NULL, sent_at FLOAT, last_sent_at FLOAT, task_id
+  VARCHAR(200), credits INTEGER, status VARCHAR(40), seen_at FLOAT, delivered_at FLOAT, gone_at FLOAT, file
+  VARCHAR(4096), untold BOOLEAN NOT NULL, UNIQUE (account, idempotency_key), UNIQUE (account, task_id));
+CREATE INDEX generations_by_digest ON generations (account, digest);
+CREATE TABLE queries (number INTEGER PRIMARY KEY, origin VARCHAR(400) NOT NULL, at FLOAT NOT NULL, direct BOOLEAN NOT
+  NULL);
+INSERT INTO queries VALUES (1, 'https://api.example.test', 1795428000.0, 1);
+CREATE TABLE quiet (origin VARCHAR(400) NOT NULL PRIMARY KEY, noted_at FLOAT NOT NULL, until FLOAT NOT NULL);
+PRAGMA application_id = 1095322947
+"""
+
+
+async def test_a_ledger_of_version_1_keeps_what_is_owed(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    server = machine.server()
+    rows = (("a cat", "k1", "NULL"), ("a dog", "k2", "'ck2'"))
+    same = f"'{server._settings.account}', 't2v', 'duration,prompt', '', {NOON}, {NOON}, {NOON}, 15, 'SUBMITTED', 0"
+    names = "account, model, compared, holder, made_at, sent_at, last_sent_at, credits, status, untold"
+    owed = [
+        f"INSERT INTO generations ({names}, digest, likeness, idempotency_key, task_id)"  # noqa: S608 - written here
+        f" VALUES ({same}, '{wanted(what).digest}', '{what}', '{key}', {task})"
+        for what, key, task in rows
+    ]
+    machine.run(*VERSION_1.split(";"), *owed)
+    intent, role = await server.claim(wanted(), fresh=False)
+    assert (role, intent.key, intent.lost_at) == (Role.FIND, "k1", None)
+    assert intent.media.fits({"image": "https://example.test/any.png"}), "nothing is known of its pictures"
+    assert await claim(server, "a dog") is Role.JOIN
+    assert await admitted(server, 60) == 54
+    assert (machine.aside(), caplog.text) == ([], "")
 
 
 async def test_opening_again_changes_nothing(machine: Machine) -> None:
@@ -1193,14 +1262,16 @@ async def test_a_call_cancelled_while_the_file_is_opened_leaves_it_usable(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = machine.server(in_thread=anyio.to_thread.run_sync)
-    real, inside, go_on = opening._open_store, threading.Event(), threading.Event()
+    from aivideo_mcp.ledger import file  # noqa: PLC0415 - brings SQLAlchemy
+
+    real, inside, go_on = file.open_store, threading.Event(), threading.Event()
 
     def slow(*given: Any) -> Any:
         inside.set()
         assert go_on.wait(5)
         return real(*given)
 
-    monkeypatch.setattr(opening, "_open_store", slow)
+    monkeypatch.setattr(file, "open_store", slow)
     async with anyio.create_task_group() as group:
         group.start_soon(claim, server)
         group.start_soon(claim, server)
@@ -1240,7 +1311,7 @@ async def test_two_hundred_operations_at_once_all_come_through(machine: Machine)
         async with anyio.create_task_group() as group:
             for number in range(200):
                 group.start_soon(whole_life, number)
-    assert await servers[0].task_ids() == {f"ck{number}" for number in range(200)}
+    assert await task_ids(servers[0]) == {f"ck{number}" for number in range(200)}
     assert await servers[1].forget(0, open_too=False) == 200
 
 
@@ -1286,12 +1357,13 @@ async def test_a_create_that_outlives_the_closing_still_takes_down_its_task(mach
         ({"n": [5, "x"]}, {"n": ["5", "x"]}),
         ({"n": [[1.0]]}, {"n": [["1"]]}),
         ({"n": None}, {}),
+        ({"n": []}, {}),
         ({"n": "x", "more": 1}, {"n": "x"}),
         ({"n": True}, {"n": "True"}),
     ],
 )
 def test_what_means_the_same_is_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert likeness(one, ("n",)) == likeness(other, ("n",))
+    assert Likeness.of(one, ("n",)) == Likeness.of(other, ("n",))
 
 
 @pytest.mark.parametrize(
@@ -1305,21 +1377,20 @@ def test_what_means_the_same_is_alike(one: dict[str, Any], other: dict[str, Any]
         ({"n": ["a", "b"]}, {"n": ["b", "a"]}),
         ({"n": ["a", "b"]}, {"n": ["a"]}),
         ({"n": ["a, b"]}, {"n": ["a", "b"]}),
-        ({"n": []}, {}),
         ({"n": "é"}, {"n": "e"}),
     ],
 )
 def test_what_differs_is_not_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert likeness(one, ("n",)) != likeness(other, ("n",))
+    assert Likeness.of(one, ("n",)) != Likeness.of(other, ("n",))
 
 
 @pytest.mark.parametrize("odd", [float("inf"), float("nan"), "\ud800", {"a": [1]}, 10**400, b"x"])
 def test_no_value_is_too_odd_to_be_compared(odd: object) -> None:
-    assert likeness({"n": odd}, ("n",)) == likeness({"n": odd}, ("n",))
+    assert Likeness.of({"n": odd}, ("n",)) == Likeness.of({"n": odd}, ("n",))
 
 
 def test_the_values_of_two_fields_are_not_mixed_up() -> None:
-    assert likeness({"a": "1", "b": "2"}, ("a", "b")) != likeness({"a": "2", "b": "1"}, ("a", "b"))
+    assert Likeness.of({"a": "1", "b": "2"}, ("a", "b")) != Likeness.of({"a": "2", "b": "1"}, ("a", "b"))
 
 
 PICTURE = data_uri("png", png())
@@ -1365,19 +1436,22 @@ def test_the_same_request_however_it_is_spelled_has_one_digest() -> None:
     assert of(**MINIMAX).digest == of(**shorter).digest, "a default written out is the default"
 
 
-def test_pictures_are_not_compared_and_the_rest_is_as_the_upstream_gives_it_back() -> None:
+def test_pictures_are_compared_apart_from_what_the_upstream_gives_back_as_it_was() -> None:
     it = of(**MINIMAX)
-    assert it.compared == ("aspectRatio", "content", "duration", "resolution", "tier")
+    assert it.words.names == ("aspectRatio", "content", "duration", "resolution", "tier")
     wire = read_request(MINIMAX).wire()
-    assert it.likeness == likeness({**wire, "imageUrl": "https://files.example.test/1.png"}, it.compared)
-    assert it.likeness != likeness({**wire, "content": "a dog"}, it.compared)
+    elsewhere = {**wire, "imageUrl": "https://files.example.test/1.png"}
+    assert (it.words.fits(elsewhere), it.media.fits(elsewhere)) == (True, False)
+    assert (it.words.fits(wire), it.media.fits(wire)) == (True, True)
+    assert not it.words.fits({**wire, "content": "a dog"})
+    assert not it.media.fits({**wire, "lastFrameUrl": PICTURE}), "one more picture is another request"
 
 
 @pytest.mark.parametrize("start", ["Data: charts that fly, ", "https://example.test is a site; show "])
 def test_prompts_that_begin_like_media_are_compared_all_the_same(start: str) -> None:
     """Else a lost create is given any task with the same duration and ratio, whatever its prompt."""
     one, other = of(**(T2V | {"prompt": f"{start}one"})), of(**(T2V | {"prompt": f"{start}other"}))
-    assert one.likeness != other.likeness
+    assert one.words != other.words
 
 
 async def test_compared_fields_survive_the_file(machine: Machine) -> None:
@@ -1390,9 +1464,9 @@ async def test_compared_fields_survive_the_file(machine: Machine) -> None:
         it = of(**fields)
         await server.claim(it, fresh=False)
         intent, _ = await machine.server().claim(it, fresh=False)
-        assert (intent.compared, intent.likeness, intent.digest) == (it.compared, it.likeness, it.digest)
-    nothing = dataclasses.replace(wanted("nothing compared"), compared=())
-    assert (await server.claim(nothing, fresh=False))[0].compared == ()
+        assert (intent.words, intent.media, intent.digest) == (it.words, it.media, it.digest)
+    nothing = dataclasses.replace(wanted("nothing compared"), words=Likeness.of({}, ()))
+    assert (await server.claim(nothing, fresh=False))[0].words.names == ()
 
 
 def test_a_request_as_the_ledger_knows_it_holds_no_word_of_the_prompt() -> None:

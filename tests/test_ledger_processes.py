@@ -24,7 +24,7 @@ import pytest
 
 from aivideo_mcp.contracts import read_request
 from aivideo_mcp.errors import BudgetSpent, LedgerUnavailable
-from aivideo_mcp.ledger import Intent, Ledger, Role, Wanted
+from aivideo_mcp.ledger import Intent, Ledger, Likeness, Role, Wanted
 from aivideo_mcp.settings import Settings
 
 KEY = "ak_canary_0123456789"
@@ -34,7 +34,8 @@ DIRECT, WATCHER = True, False
 
 
 def wanted(what: str) -> Wanted:
-    return Wanted("t2v", hashlib.sha256(what.encode()).hexdigest(), ("prompt",), what, None)
+    words = Likeness(("prompt",), what)
+    return Wanted("t2v", hashlib.sha256(what.encode()).hexdigest(), words, Likeness.of({}, ()), None)
 
 
 # The programs

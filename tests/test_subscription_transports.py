@@ -77,7 +77,7 @@ async def test_the_newest_protocol_is_told_over_every_transport(transport: str) 
 async def over_http(workflow: Workflow) -> AsyncIterator[str]:
     """The network transports in this process, so that a test can look at who waits; gives the address."""
     address = Address("http", "127.0.0.1", 0, None)
-    app = Streams(_network_app(build_server(workflow), address))
+    app = Streams(_network_app(build_server(workflow), address), lambda _: None)
     web = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=1))
     listener = address.listen()
     async with anyio.create_task_group() as group:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -27,6 +30,25 @@ async def call(client: Client, name: str, arguments: dict[str, Any], **other: An
         result = await client.call_tool(name, arguments, **other)
     assert result.structured_content is not None
     return result.structured_content
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_an_outcome_counts_as_delivered_once_its_frame_was_written(
+    transport: str, mode: str, tmp_path: Path
+) -> None:
+    def delivered() -> list[str]:
+        with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as file:
+            return [row[0] for row in file.execute("SELECT task_id FROM generations WHERE delivered_at IS NOT NULL")]
+
+    async with connected(transport, "--speed", "600", mode=mode, env={"AIVIDEO_STATE_DIR": str(tmp_path)}) as client:
+        made = await call(client, "create_generation", T2V)
+        await call(client, "get_status", {"taskId": made["taskId"]})
+        assert delivered() == []
+        await call(client, "generate_video", T2V)
+        with anyio.fail_after(5):
+            while delivered() != [made["taskId"]]:
+                await anyio.sleep(0.02)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -937,7 +937,7 @@ async def test_a_caller_that_leaves_leaves_the_task_in_the_ledger_and_can_come_b
         asked = len(world.log)
         await anyio.sleep(100)
         assert len(world.log) == asked
-        assert await workflow._ledger.task_ids() == {"ck1"}
+        assert await workflow._ledger.about("ck1")
         back = await workflow.generate(read_request(T2V), Terms(), _deaf, seen=True)
     assert back.joined
     assert back.task.status == "COMPLETED"

@@ -70,6 +70,33 @@ async def test_the_first_message_names_the_task_as_soon_as_it_is_known() -> None
     assert "15 credits" in listener.messages[0]
 
 
+async def test_something_is_told_every_ten_seconds_while_no_id_is_known_yet() -> None:
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep(25)
+        return reply(SUBMITTED)
+
+    listener = Listener()
+    network = FakeNetwork(generate=slow, status=DONE, task=reply(task("COMPLETED")))
+    async with opened(network) as workflow:
+        began = anyio.current_time()
+        await workflow.generate(REQUEST, Terms(), listener.tell, seen=True)
+    assert [round(at - began) for at in listener.times[:3]] == [10, 20, 25]
+    assert listener.messages[1] == "No task id yet: the create is under way. Do not repeat it; 20 s so far"
+    assert "ck1" in listener.messages[2]
+
+
+async def test_a_wait_that_is_resumed_counts_from_the_creation() -> None:
+    network, listener = scripted(RUNNING), Listener()
+    async with opened(network) as workflow:
+        await workflow.create(REQUEST, Terms())
+        await anyio.sleep(100)
+        await workflow.resume("ck1", Terms(max_wait=20), listener.tell, seen=True)
+        await anyio.sleep(100)
+        await workflow.generate(REQUEST, Terms(max_wait=20), listener.tell, seen=True)
+    assert any("1 min 41 s so far" in message for message in listener.messages)
+    assert any("3 min 50 s so far" in message for message in listener.messages)
+
+
 async def test_something_is_told_at_every_change_and_every_ten_seconds() -> None:
     network, listener = scripted(*[RUNNING] * 40, DONE), Listener()
     async with opened(network) as workflow:

@@ -7,12 +7,14 @@ The rooms, each importing only from those below it (enforced by import-linter):
     app           the table of tools becomes an MCP server; the one error boundary
     offers        resources, subscriptions, prompts, completions
     sandbox       the embedded upstream: same contracts, own state machine, real MP4 clips
+    receipts      when an answer has left this server
     tools         the table of tools, in our own types
     workflow      create -> wait -> fetch -> save
     reporting     what a waiting caller is told
     media         finished videos, saved inside one folder
     submission    from a request to its task, with at most one charge
     watcher       one watch over all tasks that somebody waits for
+    background    work that goes on when its call has left
     client        the seven upstream calls
     ledger        what was asked, paid for and delivered; survives everything
     settings      flags and environment become one frozen value

@@ -16,6 +16,7 @@ from pydantic import ConfigDict
 from aivideo_mcp import __version__
 from aivideo_mcp.errors import NetworkError
 from aivideo_mcp.offers import ICONS, add_offers
+from aivideo_mcp.receipts import Receipts
 from aivideo_mcp.reporting import Tell
 from aivideo_mcp.schemas import answer_schema
 from aivideo_mcp.tasks import Envelope
@@ -43,11 +44,12 @@ class _Raw(ArgModelBase):
         return {"arguments": dict(self.model_extra or {})}
 
 
-def build_server(workflow: Workflow, *, sandbox: bool = False) -> MCPServer:
+def build_server(workflow: Workflow, receipts: Receipts | None = None, *, sandbox: bool = False) -> MCPServer:
     """An MCP server over an open workflow.
 
     Args:
         workflow: What does the work; must stay open as long as the server runs.
+        receipts: What the transport reports to. Without it an outcome counts as delivered when its tool returns.
         sandbox: Whether the upstream is the embedded sandbox, which the server then says of itself.
     """
     server = MCPServer(
@@ -56,23 +58,27 @@ def build_server(workflow: Workflow, *, sandbox: bool = False) -> MCPServer:
         version=__version__,
         instructions=(SANDBOX_NOTE if sandbox else "") + INSTRUCTIONS,
         icons=ICONS,
-        tools=[_registered(tool, workflow) for tool in TOOLS],
+        tools=[_registered(tool, workflow, receipts) for tool in TOOLS],
         log_level="WARNING",
     )
     add_offers(server, workflow)
     return server
 
 
-def _registered(tool: Tool, workflow: Workflow) -> McpTool:
+def _registered(tool: Tool, workflow: Workflow, receipts: Receipts | None) -> McpTool:
     async def run(arguments: Mapping[str, Any], ctx: Context) -> CallToolResult:
         seen = "progress_token" in (ctx.request_context.meta or {})
         call = Call(arguments, _teller(ctx), seen=seen)
         envelope = await _while_connected(ctx, tool.call(workflow, call))
         if envelope is None:
             return _result(Envelope.failure(NetworkError("The client hung up.")))
+        note: dict[str, object] | None = None
         if tool.hands_over and envelope.outcome and envelope.task_id:
-            workflow.note_delivery(envelope.task_id)
-        return _result(envelope)
+            if receipts is None:
+                workflow.note_delivery(envelope.task_id)
+            else:
+                note = receipts.attach(envelope.task_id)
+        return _result(envelope, note)
 
     return McpTool(
         fn=run,
@@ -133,8 +139,9 @@ def _teller(ctx: Context) -> Tell:
     return tell
 
 
-def _result(envelope: Envelope) -> CallToolResult:
+def _result(envelope: Envelope, note: dict[str, object] | None = None) -> CallToolResult:
     return CallToolResult(
+        **({} if note is None else {"_meta": note}),
         content=[TextContent(type="text", text=envelope.text)],
         structured_content=envelope.model_dump(mode="json", by_alias=True),
         is_error=not envelope.ok,

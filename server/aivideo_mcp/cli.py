@@ -138,6 +138,7 @@ def _positive(text: str) -> float:
 
 def _serve(arguments: argparse.Namespace) -> int:
     from aivideo_mcp.app import build_server  # noqa: PLC0415 - brings mcp, 0.7 s that `run` does not need
+    from aivideo_mcp.receipts import Receipts  # noqa: PLC0415 - the same
     from aivideo_mcp.transports import Address, serve_network, serve_stdio  # noqa: PLC0415 - the same
     from aivideo_mcp.workflow import open_workflow  # noqa: PLC0415 - the same
 
@@ -157,7 +158,8 @@ def _serve(arguments: argparse.Namespace) -> int:
             for name in strange_variables():
                 _say(f"{name} is no variable of this version and has no effect; see the README for those that are")
             async with open_workflow(settings) as workflow:
-                server = build_server(workflow, sandbox=arguments.sandbox)
+                receipts = Receipts(workflow.note_delivery)
+                server = build_server(workflow, receipts, sandbox=arguments.sandbox)
 
                 async def closing() -> None:
                     await workflow.aclose()
@@ -166,9 +168,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 
                 if address and listener:
                     _say(f"MCP at {address.url(listener)}")
-                    await serve_network(server, address, listener, closing)
+                    await serve_network(server, address, listener, closing, receipts.written)
                 else:
-                    await serve_stdio(server, closing)
+                    await serve_stdio(server, closing, receipts.written)
 
     anyio.run(serve)
     return 0

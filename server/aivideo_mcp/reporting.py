@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.contracts import MODELS
+from aivideo_mcp.errors import AivideoError
 from aivideo_mcp.tasks import Task
 from aivideo_mcp.watcher import News
 
 HEARTBEAT: Final = 10.0  # seconds between two messages at most
 
 Tell = Callable[[str], Awaitable[None]]
+T = TypeVar("T")
 
 
 class Report:
-    """Keeps the caller informed about one task."""
+    """Keeps the caller informed about one task, which is so many seconds old."""
 
-    def __init__(self, task: Task, tell: Tell, upstream: Upstream) -> None:
+    def __init__(self, task: Task, tell: Tell, upstream: Upstream, age: float) -> None:
         self.status: str = task.status
         self._task = task
         self._tell = tell
         self._upstream = upstream
         self._weather: str | None = None
-        self._started = self._told_at = anyio.current_time()
+        self._told_at = anyio.current_time()
+        self._started = self._told_at - age
 
     async def notice(self, news: News) -> None:
         """Take what the watcher saw; a change is told at once."""
@@ -57,6 +60,32 @@ class Report:
             parts.append(f"the last look failed and is repeated ({self._weather})")
         parts.append(f"task {self._task.id}")
         await self._tell("; ".join(parts))
+
+
+async def told_meanwhile(work: Awaitable[T], tell: Tell, words: str) -> T:
+    """The result of work that may be slow, with a message every HEARTBEAT seconds until it is there.
+
+    Raises:
+        AivideoError: The one that the work raises.
+    """
+    started = anyio.current_time()
+    result: T | AivideoError
+
+    async def beat() -> None:
+        while True:
+            await anyio.sleep(HEARTBEAT)
+            await tell(f"{words}; {_spoken(anyio.current_time() - started)} so far")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(beat)
+        try:
+            result = await work
+        except AivideoError as failure:  # not as one of a group
+            result = failure
+        group.cancel_scope.cancel()
+    if isinstance(result, AivideoError):
+        raise result
+    return result
 
 
 def _spoken(seconds: float) -> str:

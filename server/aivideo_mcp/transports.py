@@ -13,10 +13,11 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TextIO, cast
 
 import anyio
 from mcp.server.mcpserver import MCPServer
+from mcp.server.stdio import stdio_server
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +27,7 @@ from aivideo_mcp.errors import ConfigurationError
 from aivideo_mcp.settings import is_loopback
 
 Closing = Callable[[], Awaitable[None]]
+Written = Callable[[bytes], None]  # told of what has gone out
 
 # The largest call: four pictures of 10 MB as base64, and some room for the rest.
 MAX_BODY: Final = 4 * (MAX_IMAGE_BYTES * 4 // 3 + 4) + 1024 * 1024
@@ -33,12 +35,41 @@ _GRACE: Final = 2.2  # seconds for an orderly end
 _SESSIONS: Final = 1  # seconds that open HTTP streams get of those
 
 
-async def serve_stdio(server: MCPServer, closing: Closing) -> None:
-    """Serve one client over stdin and stdout until stdin ends or a signal comes."""
+async def serve_stdio(server: MCPServer, closing: Closing, written: Written) -> None:
+    """Serve one client over stdin and stdout until stdin ends or a signal comes; `written` is told of each frame."""
+    inside = server._lowlevel_server  # noqa: SLF001 - `run_stdio_async` does this, and lets nobody see what it wrote
+    out = cast("anyio.AsyncFile[str]", _Out(_take_stdout(), written))
     async with anyio.create_task_group() as group:
         group.start_soon(_end_on_signal, closing)
-        await server.run_stdio_async()
+        async with stdio_server(stdout=out) as (received, sent):
+            await inside.run(received, sent, inside.create_initialization_options())
         group.cancel_scope.cancel()
+
+
+def _take_stdout() -> TextIO:
+    """The way out for frames alone: whatever else is printed, by a library perhaps, goes to stderr."""
+    wire = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(wire, "w", encoding="utf-8")
+
+
+class _Out:
+    """stdout as the SDK writes to it: a frame, then a flush, in a thread that a client which does not read holds up."""
+
+    def __init__(self, wire: TextIO, written: Written) -> None:
+        self._file = anyio.wrap_file(wire)
+        self._written = written
+        self._frame = ""
+
+    async def write(self, frame: str) -> None:
+        """Write a frame."""
+        await self._file.write(frame)
+        self._frame = frame
+
+    async def flush(self) -> None:
+        """See the frame off."""
+        await self._file.flush()
+        self._written(self._frame.encode())
 
 
 async def _end_on_signal(closing: Closing) -> None:
@@ -103,11 +134,13 @@ class Address:
         return f"http://{host}:{listener.getsockname()[1]}{'/sse' if self.transport == 'sse' else '/mcp'}"
 
 
-async def serve_network(server: MCPServer, address: Address, listener: socket.socket, closing: Closing) -> None:
-    """Serve many clients over HTTP until a signal comes; `closing` runs before the end."""
+async def serve_network(
+    server: MCPServer, address: Address, listener: socket.socket, closing: Closing, written: Written
+) -> None:
+    """Serve many clients over HTTP until a signal comes; `closing` runs before the end, `written` hears of answers."""
     import uvicorn  # noqa: PLC0415 - 90 ms that stdio does not need
 
-    streams = Streams(_network_app(server, address))
+    streams = Streams(_network_app(server, address), written)
     config = uvicorn.Config(
         streams if address.token is None else BearerGate(streams, address.token),
         log_level="warning",
@@ -148,8 +181,9 @@ class Streams:
     cancelled tasks with their tracebacks, and the empty second response of the SDK's SSE endpoint.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, written: Written) -> None:
         self._app = app
+        self._written = written
         self._open: set[anyio.CancelScope] = set()
 
     def end(self) -> None:
@@ -172,6 +206,7 @@ class Streams:
             started = started or starts
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
+            self._written(message.get("body", b""))
 
         with anyio.CancelScope() as request:
             self._open.add(request)

@@ -102,19 +102,22 @@ class Watcher:
         self._woken = anyio.Event()
         self._lists_failed = 0
 
-    async def until_ended(self, task_id: str, usual: tuple[float, float] | None, notice: Notice) -> Task:
+    async def until_ended(
+        self, task_id: str, usual: tuple[float, float] | None, notice: Notice, age: float = 0.0
+    ) -> Task:
         """Wait for the end of a task; no time limit of its own, cancel it to leave.
 
         Args:
             task_id: The task.
             usual: Minutes that its model usually takes, for asking when an answer is likely.
             notice: Told after each question.
+            age: Seconds since it was created.
 
         Raises:
             TaskNotFound: There is no such task for this key.
             AuthFailed: The key is not accepted.
         """
-        watch = self._joined(task_id, usual)
+        watch = self._joined(task_id, usual, age)
         try:
             while watch.outcome is None:
                 await watch.changed.wait()
@@ -132,11 +135,11 @@ class Watcher:
     def _speed(self) -> float:
         return self._upstream.sandbox_speed or 1.0
 
-    def _joined(self, task_id: str, usual: tuple[float, float] | None) -> _Watch:
+    def _joined(self, task_id: str, usual: tuple[float, float] | None, age: float) -> _Watch:
         now = anyio.current_time()
         watch = self._watches.get(task_id)
         if watch is None:
-            watch = self._watches[task_id] = _Watch(task_id, usual, now)
+            watch = self._watches[task_id] = _Watch(task_id, usual, now - age)
         watch.waiters += 1
         soon = max(now + _FIRST / self._speed, self._asked + _OFTEN / self._speed)
         self._due = min(self._due, soon) if self._asking else soon
@@ -250,7 +253,7 @@ def pause(elapsed: float, usual: tuple[float, float] | None) -> float:
     """Seconds to the next question: short at the start and around the usual time, longer in between.
 
     Args:
-        elapsed: Seconds since the watch began.
+        elapsed: Seconds since the task was created.
         usual: Minutes that the model usually takes.
     """
     if elapsed < _START:

@@ -14,6 +14,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
+from aivideo_mcp.background import Background
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.contracts import MODELS, Contract
 from aivideo_mcp.errors import (
@@ -30,7 +31,7 @@ from aivideo_mcp.errors import (
 )
 from aivideo_mcp.ledger import Ledger
 from aivideo_mcp.media import VideoFolder
-from aivideo_mcp.reporting import Report, Tell
+from aivideo_mcp.reporting import Report, Tell, told_meanwhile
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.submission import Made, Submissions, Terms
 from aivideo_mcp.tasks import Account, Sighting, Status, Task
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 UNSEEN_WAIT: Final = 45.0  # seconds; several clients drop a call without progress at 60
 _ONE_LOOK: Final = 3.0  # seconds; a wait for a task that is known by its id alone looks once at least
-_NOTES: Final = 0.5  # seconds that notes get when the server ends
+_GRACE: Final = 2.0  # seconds that creates in flight and notes get when the server ends
 _ACCOUNT_KEPT: Final = 600.0  # seconds for which the account's answer is believed
 
 
@@ -64,16 +65,15 @@ class Waited:
 class Workflow:
     """What can be done with generations. Make one with `open_workflow`."""
 
-    def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, background: TaskGroup) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, group: TaskGroup) -> None:
         self.settings = settings
         self.upstream = upstream
         self._ledger = ledger
-        self._background = background
-        self._submissions = Submissions(settings, upstream, ledger, background)
-        self._watcher = Watcher(upstream, background, self._saw)
+        self._background = Background(group)
+        self._submissions = Submissions(settings, upstream, ledger, self._background)
+        self._watcher = Watcher(upstream, group, self._saw)
         self._videos = VideoFolder(settings.output_dir, upstream) if settings.output_dir else None
         self._account: tuple[float, Account] | None = None
-        self._noting: set[anyio.Event] = set()
 
     async def create(self, request: Contract, terms: Terms) -> Made:
         """Create a task under the caps that apply; charges at once. See `Submissions.submit` for what it raises."""
@@ -91,7 +91,8 @@ class Workflow:
         """
         deadline = anyio.current_time() + self._patience(terms, seen=seen)
         tell = _harmless(tell)
-        made = await self._submissions.submit(request, terms, fresh=False, deadline=deadline)
+        creating = self._submissions.submit(request, terms, fresh=False, deadline=deadline)
+        made = await told_meanwhile(creating, tell, "No task id yet: the create is under way. Do not repeat it")
         it = made.submission
         cost = f" for {it.credits_charged} credits" if it.credits_charged is not None else ""
         told = f"task {it.id} joined, which is paid for already" if made.joined else f"task {it.id} created{cost}"
@@ -99,7 +100,8 @@ class Workflow:
         # However it stands, the task has to be looked at: what it became is not in a create's answer.
         status = Status.PROGRESS if Status.read(it.status).terminal else it.status
         first = Task(id=it.id, model=it.model, status=status, credits_charged=it.credits_charged)
-        return await self._wait(first, deadline, tell, joined=made.joined)
+        age = (await self._known(it.id))[1] if made.joined else 0.0
+        return await self._wait(first, deadline, tell, age=age, joined=made.joined)
 
     async def resume(self, task_id: str, terms: Terms, tell: Tell, *, seen: bool) -> Waited:
         """Go on waiting for a task that was created before.
@@ -110,8 +112,8 @@ class Workflow:
         deadline = anyio.current_time() + max(self._patience(terms, seen=seen), _ONE_LOOK)
         tell = _harmless(tell)
         await tell(f"Looking for task {task_id}.")
-        model = await self._model(task_id)
-        return await self._wait(Task(id=task_id, model=model, status=Status.UNKNOWN), deadline, tell)
+        model, age = await self._known(task_id)
+        return await self._wait(Task(id=task_id, model=model, status=Status.UNKNOWN), deadline, tell, age=age)
 
     async def cancel(self, task_id: str) -> Sighting:
         """Cancel a task that has not started. A refusal or a lost answer is cleared up by looking.
@@ -145,12 +147,13 @@ class Workflow:
             TaskNotFound: There is no such task for this key.
             AuthFailed: The key is not accepted.
         """
-        contract = MODELS.get(await self._model(task_id) or "")
-        return await self._watcher.until_ended(task_id, contract.usual if contract else None, notice)
+        model, age = await self._known(task_id)
+        contract = MODELS.get(model or "")
+        return await self._watcher.until_ended(task_id, contract.usual if contract else None, notice, age)
 
     def start(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Begin work that outlives the call which asks for it; it must not raise, and ends with the workflow."""
-        self._background.start_soon(work)
+        """Begin work that outlives its call, must not raise, and is cancelled when the workflow closes."""
+        self._background.group.start_soon(work)
 
     async def account(self) -> Account | None:
         """The account, at most 10 minutes old; None when it cannot be asked right now."""
@@ -164,17 +167,7 @@ class Workflow:
 
     def note_delivery(self, task_id: str) -> None:
         """Take down, without a wait, that a task's outcome was handed over: the next same call is a new generation."""
-        noted = anyio.Event()
-
-        async def note() -> None:
-            try:
-                await self.delivered(task_id)
-            finally:
-                self._noting.discard(noted)
-                noted.set()
-
-        self._noting.add(noted)
-        self._background.start_soon(note)
+        self._background.start(lambda: self.delivered(task_id))
 
     async def delivered(self, task_id: str) -> None:
         """Take down that a task's outcome was handed over."""
@@ -182,19 +175,20 @@ class Workflow:
 
     async def aclose(self) -> None:
         """End in order: creates in flight get their answer, notes are taken, then pool and ledger are closed."""
-        await self._submissions.aclose()
-        with anyio.move_on_after(_NOTES, shield=True):
-            for noted in tuple(self._noting):
-                await noted.wait()
+        await self._background.settle(_GRACE)
         with anyio.CancelScope(shield=True):
             await self.upstream.aclose()
             await self._ledger.aclose()
 
-    async def _model(self, task_id: str) -> str | None:
+    async def _known(self, task_id: str) -> tuple[str | None, float]:
+        """A task's model, and its age in seconds, as far as the ledger knows."""
         try:
-            return await self._ledger.model(task_id)
+            known = await self._ledger.about(task_id)
         except LedgerUnavailable:
-            return None
+            known = None
+        if known is None:
+            return None, 0.0
+        return known.model, 0.0 if known.sent_at is None else max(0.0, self._ledger.now() - known.sent_at)
 
     async def _saw(self, task_id: str, status: str) -> None:
         await self._note(self._ledger.saw(task_id, status))
@@ -212,9 +206,9 @@ class Workflow:
         longest = float(self.settings.max_wait_s)
         return terms.max_wait if terms.max_wait is not None else longest if seen else min(UNSEEN_WAIT, longest)
 
-    async def _wait(self, task: Task, deadline: float, tell: Tell, *, joined: bool = False) -> Waited:
+    async def _wait(self, task: Task, deadline: float, tell: Tell, *, age: float, joined: bool = False) -> Waited:
         """Watch until the task has ended and is saved, or the deadline (on the event loop's clock) has come."""
-        report = Report(task, tell, self.upstream)
+        report = Report(task, tell, self.upstream, age)
         contract = MODELS.get(task.model or "")
         waited = Waited(task, joined)
         failure: AivideoError | None = None
@@ -224,7 +218,7 @@ class Workflow:
             try:
                 with anyio.CancelScope(deadline=deadline):
                     usual = contract.usual if contract else None
-                    ended = await self._watcher.until_ended(task.id, usual, report.notice)
+                    ended = await self._watcher.until_ended(task.id, usual, report.notice, age)
                     unsaved = "The wait ended first." if self._videos and ended.video_url else None
                     waited = Waited(ended, joined, fetched=True, unsaved=unsaved)
                     waited = await self._saved(waited)

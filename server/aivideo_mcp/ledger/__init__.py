@@ -1,12 +1,15 @@
 """What was asked, paid for and delivered; survives everything.
 
-ledger   asynchronous, opened at first use
-store    the transactions
-tables   the tables and their migrations
-records  what goes in and comes out
+ledger    asynchronous, opened at first use
+store     the transactions
+budget    the query budget of all processes; `alone` that of one which cannot share
+tables    the tables and their migrations
+file      the file: opened, checked, set aside
+presence  which server processes are there
+records   what goes in and comes out
 """
 
 from aivideo_mcp.ledger.ledger import Ledger
-from aivideo_mcp.ledger.records import OWN_KEY, Intent, Role, Wanted, likeness
+from aivideo_mcp.ledger.records import OWN_KEY, Intent, Known, Likeness, Rivals, Role, Wanted
 
-__all__ = ["OWN_KEY", "Intent", "Ledger", "Role", "Wanted", "likeness"]
+__all__ = ["OWN_KEY", "Intent", "Known", "Ledger", "Likeness", "Rivals", "Role", "Wanted"]

@@ -7,8 +7,6 @@ import itertools
 import logging
 import math
 import time
-import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +17,12 @@ import anyio
 import anyio.to_thread
 
 from aivideo_mcp.errors import BudgetSpent, LedgerUnavailable
-from aivideo_mcp.ledger.records import SWEEP, Intent, Role, Wanted
+from aivideo_mcp.ledger.alone import OwnBudget
+from aivideo_mcp.ledger.presence import Presence, lock
+from aivideo_mcp.ledger.records import SWEEP, Intent, Known, Rivals, Role, Wanted
 from aivideo_mcp.settings import Settings
 
-if TYPE_CHECKING:  # SQLAlchemy and filelock come at first use, in a thread
-    from filelock import BaseFileLock
-
+if TYPE_CHECKING:  # SQLAlchemy comes at first use, in a thread
     from aivideo_mcp.ledger.store import Store
 
 logger = logging.getLogger(__name__)
@@ -40,7 +38,7 @@ class InThread(Protocol):
 
 
 _FILE: Final = "ledger.sqlite3"
-_PATIENCE: Final = 10.0  # seconds to wait for another process's hold of a lock
+_THREADS: Final = 2  # at work at once: more would only wait for one another, and keep the event loop waiting
 _MINUTE: Final = 60.0
 _RESERVE: Final = 0.1  # of the query budget is left to direct calls by the watcher
 
@@ -60,19 +58,18 @@ class Ledger:
         self,
         settings: Settings,
         wall: Callable[[], float] = time.time,
-        in_thread: InThread = anyio.to_thread.run_sync,
+        in_thread: InThread | None = None,
     ) -> None:
         self._settings = settings
         self._wall = wall
-        self._run_sync = in_thread
+        self._run_sync = in_thread or _Threads()
         self._store: Store | None = None
         self._opening = anyio.Lock()
-        self._me = uuid.uuid4().hex
+        self._presence: Presence | None = None
         self._claims = itertools.count()
         self._let_go: set[str] = set()
-        self._own_lock: BaseFileLock | None = None
         self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(settings.base_url))
-        self._alone = _OwnBudget()
+        self._alone = OwnBudget()
 
     def now(self) -> float:
         """Unix seconds, by the clock that the ledger's times are from."""
@@ -80,21 +77,24 @@ class Ledger:
 
     async def claim(self, wanted: Wanted, *, fresh: bool) -> tuple[Intent, Role]:
         """The intent that a call means, and what the call has to do about it; see `Store.claim`."""
-        store = await self._opened()
-        holder = self._new_holder()
-        return await self._in_thread(lambda: store.claim(wanted, holder, self._wall(), fresh=fresh, alive=self._alive))
+        return await self._do(
+            lambda store: store.claim(wanted, self._new_holder(), self._wall(), fresh=fresh, alive=self._is_at_work)
+        )
 
     async def adopt(self, intent: Intent) -> Intent | None:
         """Take over a lost intent without a request at hand; None when somebody else is at work on it."""
-        store, holder = await self._opened(), f"{self._new_holder()}.{SWEEP}"
-        taken = await self._in_thread(lambda: store.take(intent.number, holder, alive=self._alive))
-        return replace(intent, holder=holder) if taken else None
+
+        def take(store: Store) -> Intent | None:
+            holder = f"{self._new_holder()}.{SWEEP}"
+            taken = store.take(intent.number, holder, alive=self._is_at_work)
+            return replace(intent, holder=holder) if taken else None
+
+        return await self._do(take)
 
     async def sending(self, intent: Intent) -> Intent:
         """Take down that a create is about to be sent; the intent with that time."""
         now = self._wall()
-        store = await self._opened()
-        if not await self._in_thread(lambda: store.sending(intent, now)):
+        if not await self._do(lambda store: store.sending(intent, now)):
             raise LedgerUnavailable("The record of this create was deleted before it was sent, so it was not sent.")
         return replace(intent, sent_at=intent.sent_at or now, last_sent_at=now)
 
@@ -105,47 +105,67 @@ class Ledger:
 
         `untold` is for a task that was found with no caller to tell: the next call with its arguments is told.
         """
-        store = await self._opened()
-        return await self._in_thread(lambda: store.issued(intent, task_id, status, price, self._wall(), untold=untold))
+        return await self._do(lambda store: store.issued(intent, task_id, status, price, self._wall(), untold=untold))
 
     async def release(self, intent: Intent) -> None:
         """Let go of an intent whose answer is lost."""
         self._let_go.add(intent.holder)
-        store = await self._opened()
-        await self._in_thread(lambda: store.release(intent))
+        await self._do(lambda store: store.release(intent))
 
     async def drop(self, intent: Intent) -> None:
         """Forget an intent that was refused."""
         self._let_go.add(intent.holder)
-        store = await self._opened()
-        await self._in_thread(lambda: store.drop(intent))
+        await self._do(lambda store: store.drop(intent))
 
     async def settled(self, intent: Intent) -> Intent | bool:
         """Whether somebody else's work on an intent has come to an end; the intent itself where it has its task."""
-        store = await self._opened()
 
-        def ended() -> Intent | bool:
+        def ended(store: Store) -> Intent | bool:
             now = store.intent(intent.number)
             if now is not None and now.task_id is not None:
                 return now
-            return now is None or not self._alive(now)
+            return now is None or not self._is_at_work(now)
 
-        return await self._in_thread(ended)
+        return await self._do(ended)
 
     async def lost(self) -> list[Intent]:
         """Intents that were sent and have no task yet."""
-        store = await self._opened()
-        return await self._in_thread(store.lost)
+        return await self._do(lambda store: store.lost())
 
-    async def task_ids(self) -> set[str]:
-        """Every task that has its intent."""
-        store = await self._opened()
-        return await self._in_thread(store.task_ids)
+    async def unanswered(self, intent: Intent) -> None:
+        """Take down that the answer of an intent's create is lost."""
+        await self._do(lambda store: store.unanswered(intent, self._wall()))
 
-    async def model(self, task_id: str) -> str | None:
-        """The model of a task that was created here."""
-        store = await self._opened()
-        return await self._in_thread(lambda: store.model(task_id))
+    async def rivals(self, intent: Intent) -> Rivals:
+        """What else a task on the upstream's list may belong to; see `Rivals`."""
+
+        def look(store: Store) -> Rivals:
+            settled, lost = store.settled_and_lost()
+            alike = [
+                other
+                for other in lost
+                if (other.model, other.words) == (intent.model, intent.words) and other.number != intent.number
+            ]
+            twins = [other for other in alike if other.digest == intent.digest]
+            ahead = [
+                other for other in alike if other.lost_at is None or (other in twins and other.number > intent.number)
+            ]
+            return Rivals(
+                settled=frozenset(settled),
+                twins=tuple(twins),
+                strangers=len(alike) > len(twins),
+                waiting=any(map(self._is_at_work, ahead)),
+            )
+
+        return await self._do(look)
+
+    async def about(self, task_id: str) -> Known | None:
+        """What is known of a task that was created here."""
+        return await self._do(lambda store: store.about(task_id))
+
+    async def known(self) -> dict[str, Known]:
+        """What is known of all tasks that were created here, by their ids."""
+        return await self._do(lambda store: store.known())
 
     async def saw(self, task_id: str, status: str) -> None:
         """Take down a task's state."""
@@ -170,8 +190,7 @@ class Ledger:
             days: 0 for everything.
             open_too: Whether generations go that were never delivered, so that calling again pays again.
         """
-        store = await self._opened()
-        return await self._in_thread(lambda: store.forget(self._wall() - days * 86_400, open_too=open_too))
+        return await self._do(lambda store: store.forget(self._wall() - days * 86_400, open_too=open_too))
 
     async def admit(self, speed: float, *, direct: bool) -> None:
         """Count one query against the budget of all processes.
@@ -186,8 +205,9 @@ class Ledger:
         limit = max(1, int(self._settings.queries_per_minute * (1 if direct else 1 - _RESERVE)))
         window = _MINUTE / speed
         try:
-            store = await self._opened()
-            pause = await self._in_thread(lambda: store.admit(self._origin, limit, window, self._wall, direct=direct))
+            pause = await self._do(
+                lambda store: store.budget.admit(self._origin, limit, window, self._wall, direct=direct)
+            )
         except LedgerUnavailable:
             pause = self._alone.admit(limit, window, self._wall())
         if pause:
@@ -199,19 +219,30 @@ class Ledger:
         """Keep every process from asking for so long, as the upstream wished."""
         self._alone.hush(self._wall() + seconds)
         with contextlib.suppress(LedgerUnavailable):
-            store = await self._opened()
-            await self._in_thread(lambda: store.hush(self._origin, seconds, self._wall))
+            await self._do(lambda store: store.budget.hush(self._origin, seconds, self._wall))
 
     async def aclose(self) -> None:
         """Close the file and say by the lock's absence that this process works on nothing any more."""
         if self._store is not None:
             await self._run_sync(self._store.close)
-        if self._own_lock is not None:
-            self._own_lock.release()
+        if self._presence is not None:
+            self._presence.leave()
 
     async def _note(self, task_id: str, **values: Any) -> None:  # noqa: ANN401 - values of any column
+        await self._do(lambda store: store.note(task_id, **values))
+
+    async def _do(self, work: Callable[[Store], T]) -> T:
+        """Work on the open ledger. Where the file turns out damaged, the work is done on the one that follows it."""
         store = await self._opened()
-        await self._in_thread(lambda: store.note(task_id, **values))
+        try:
+            return await self._in_thread(lambda: work(store))
+        except _Damaged:
+            if self._store is store:
+                self._store = None
+            with contextlib.suppress(LedgerUnavailable):
+                await self._in_thread(store.close)
+        store = await self._opened()
+        return await self._in_thread(lambda: work(store))
 
     async def _opened(self) -> Store:
         if self._store is None:
@@ -230,113 +261,54 @@ class Ledger:
         return await self._run_sync(told)
 
     def _open(self) -> Store:
-        from filelock import FileLock  # noqa: PLC0415 - comes with the ledger
+        from aivideo_mcp.ledger.file import open_store  # noqa: PLC0415 - brings SQLAlchemy, 0.2 s
 
         folder = self._settings.state_folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True, mode=0o700)
-        (folder / "alive").mkdir(exist_ok=True, mode=0o700)
-        with FileLock(folder / "opening.lock", timeout=_PATIENCE, mode=0o600):
-            with _probing(folder):
-                self._own_lock = FileLock(folder / "alive" / self._me, thread_local=False, mode=0o600)
-                self._own_lock.acquire(blocking=False)
-                _sweep(folder / "alive", self._me)
-            return _open_store(folder / _FILE, self._settings.account)
+        with lock(folder / "opening.lock"):
+            self._entered(folder)
+            return open_store(folder / _FILE, self._settings.account)
+
+    def _entered(self, folder: Path) -> None:
+        if self._presence is None:
+            presence = Presence(folder)
+            presence.enter()
+            self._presence = presence
 
     def _new_holder(self) -> str:
-        return f"{self._me}.{next(self._claims)}"
+        assert self._presence is not None
+        return f"{self._presence.me}.{next(self._claims)}"
 
-    def _alive(self, intent: Intent) -> bool:
-        """Whether an intent's holder is at work on it: its process holds a lock that ends with it, however it ends."""
+    def _is_at_work(self, intent: Intent) -> bool:
+        """Whether an intent's holder is at work on it."""
+        assert self._presence is not None
         process = intent.holder.partition(".")[0]
-        if process == self._me:
+        if process == self._presence.me:
             return intent.holder not in self._let_go
-        if not process:
-            return False
-        with _probing(self._settings.state_folder):
-            return _is_held(self._settings.state_folder / "alive" / process)
+        return bool(process) and self._presence.is_there(process)
 
 
-class _OwnBudget:
-    """What one process grants itself when it cannot share: the same window, in memory."""
+class _Threads:
+    """Worker threads for the ledger alone."""
 
     def __init__(self) -> None:
-        self._made: deque[float] = deque()
-        self._quiet_until = 0.0
+        self._limiter: anyio.CapacityLimiter | None = None
 
-    def admit(self, limit: int, window: float, now: float) -> float:
-        """0 when a query may be made, else seconds until it may."""
-        if now < self._quiet_until:
-            return self._quiet_until - now
-        while self._made and not now - window < self._made[0] <= now:
-            self._made.popleft()
-        if len(self._made) >= limit:
-            return self._made[-limit] + window - now
-        self._made.append(now)
-        return 0.0
-
-    def hush(self, until: float) -> None:
-        """No query before that time."""
-        self._quiet_until = max(until, self._quiet_until)
+    async def __call__(self, work: Callable[[], T], /) -> T:
+        """The work's result."""
+        self._limiter = self._limiter or anyio.CapacityLimiter(_THREADS)
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
 
-def _probing(folder: Path) -> BaseFileLock:
-    """Held while locks of processes are taken or tried: to try a lock is to hold it for a moment.
-
-    Nobody waits for the database while holding it, so that it may be asked for inside a transaction.
-    """
-    from filelock import FileLock  # noqa: PLC0415 - loaded by now
-
-    return FileLock(folder / "probing.lock", timeout=_PATIENCE, thread_local=False, mode=0o600)
-
-
-def _is_held(file: Path) -> bool:
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - loaded by now
-
-    if not file.exists():
-        return False
-    lock = FileLock(file, thread_local=False, mode=0o600)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return True
-    lock.release()
-    return False
-
-
-def _sweep(folder: Path, keep: str) -> None:
-    """Remove the locks of processes that have ended."""
-    for file in folder.iterdir():
-        if file.name != keep and not _is_held(file):
-            with contextlib.suppress(OSError):
-                file.unlink()
-
-
-def _open_store(file: Path, account: str) -> Store:
-    from sqlalchemy.exc import DatabaseError, OperationalError  # noqa: PLC0415 - 0.2 s, at first use
-
-    from aivideo_mcp.ledger.store import NotOurs, Store  # noqa: PLC0415 - the same
-
-    file.touch(mode=0o600)
-    try:
-        return Store(file, account)
-    except OperationalError:
-        raise
-    except (DatabaseError, NotOurs) as fault:
-        aside = file.with_name(f"{file.stem}.corrupt-{time.time_ns()}{file.suffix}")
-        file.rename(aside)
-        for tail in ("-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                file.with_name(file.name + tail).rename(aside.with_name(aside.name + tail))
-        reason = getattr(fault, "orig", fault)
-        logger.error("the ledger could not be used (%s) and was set aside as %s; a new one begins", reason, aside)  # noqa: TRY400 - the reason is in the line
-        file.touch(mode=0o600)
-        return Store(file, account)
+class _Damaged(LedgerUnavailable):
+    """The file was sound when it was opened and is not any more."""
 
 
 @contextlib.contextmanager
 def _told(folder: Path) -> Iterator[None]:
     """Faults of disk and database as the one failure that callers are told of."""
+    kind = LedgerUnavailable
     try:
         yield
     except OSError as fault:
@@ -345,6 +317,7 @@ def _told(folder: Path) -> Iterator[None]:
         if not type(fault).__module__.startswith("sqlalchemy") and not isinstance(fault, OverflowError | UnicodeError):
             raise
         reason = str(getattr(fault, "orig", fault))
+        kind = _Damaged if type(fault).__name__ == "DatabaseError" else LedgerUnavailable
     else:
         return
-    raise LedgerUnavailable(f"The ledger in {folder} cannot be used: {reason}.")
+    raise kind(f"The ledger in {folder} cannot be used: {reason}.")

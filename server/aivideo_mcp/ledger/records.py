@@ -16,44 +16,60 @@ OWN_KEY: Final = "aivideo-mcp-"  # what the idempotency keys begin with that are
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """Values that a task may be held against without being kept: their fields' wire names, and a digest."""
+
+    names: tuple[str, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], names: Iterable[str]) -> Self:
+        """The likeness of these fields' values; the upstream may give a number back as a string."""
+        names = tuple(names)
+        told = json.dumps([_plain(fields.get(name)) for name in names])
+        return cls(names, hashlib.sha256(told.encode()).hexdigest())
+
+    def fits(self, fields: Mapping[str, Any]) -> bool:
+        """Whether these are the same values."""
+        return Likeness.of(fields, self.names) == self
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value] or _plain(None)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A request as the ledger knows it: by digests, since prompts and pictures are nobody else's business.
 
     Attributes:
         model: The model asked for.
         digest: Of the whole wire body; equal digests are the same request.
-        compared: Names of the wire fields, media left out, that an answer can be held against.
-        likeness: Digest of the values of those fields, numbers and their texts being the same.
+        words: Likeness of the fields that the upstream gives back as they were, media left out.
+        media: Likeness of all fields for pictures and links, which it may keep elsewhere or not tell.
         key: The caller's own idempotency key.
     """
 
     model: str
     digest: str
-    compared: tuple[str, ...]
-    likeness: str
+    words: Likeness
+    media: Likeness
     key: str | None
 
     @classmethod
     def of(cls, request: Contract, key: str | None) -> Self:
         """What the ledger needs to know of a request. Hashes pictures: milliseconds for each megabyte."""
         wire = request.wire()
-        compared = tuple(
-            sorted(slot.wire_name for slot in request.slots() if slot.wire_name in wire and not slot.media)
+        media = {slot.wire_name for slot in request.slots() if slot.media}  # those left out as well
+        return cls(
+            model=request.model,
+            digest=hashlib.sha256(json.dumps([request.model, wire], sort_keys=True).encode()).hexdigest(),
+            words=Likeness.of(wire, sorted(wire.keys() - media)),
+            media=Likeness.of(wire, sorted(media)),
+            key=key,
         )
-        digest = hashlib.sha256(json.dumps([request.model, wire], sort_keys=True).encode()).hexdigest()
-        return cls(request.model, digest, compared, likeness(wire, compared), key)
-
-
-def likeness(fields: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Digest of these fields' values; the upstream may give a number back as a string."""
-    told = [_plain(fields.get(name)) for name in names]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 class Role(Enum):
@@ -69,19 +85,48 @@ class Role(Enum):
 class Intent:
     """One generation that was asked for.
 
-    Times are Unix seconds; `sent_at` is of the first create that was sent for it, `last_sent_at` of the last; `holder`
-    is the claim that is at work on it.
+    Times are Unix seconds; `sent_at` is of the first create that was sent for it, `last_sent_at` of the last, `lost_at`
+    of when that one's answer was known to be lost; `holder` is the claim that is at work on it.
     """
 
     number: int
     model: str
     digest: str
-    compared: tuple[str, ...]
-    likeness: str
+    words: Likeness
+    media: Likeness
     key: str
     holder: str
     sent_at: float | None
     last_sent_at: float | None
+    lost_at: float | None
     task_id: str | None
     status: str | None
     credits: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """What else a task on the upstream's list may belong to than a certain intent.
+
+    Attributes:
+        settled: Tasks that have their intent.
+        twins: Creates of the same request that have no task yet.
+        strangers: Whether a create that differs in its pictures alone has no task yet.
+        waiting: Whether one of all these still waits for its answer, or a younger twin is at work: it goes first.
+    """
+
+    settled: frozenset[str]
+    twins: tuple[Intent, ...]
+    strangers: bool
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known here of a task that was created here; times are Unix seconds, amounts credits."""
+
+    model: str
+    sent_at: float | None
+    charged: int | None
+    delivered_at: float | None
+    file: str | None

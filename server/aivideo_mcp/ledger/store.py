@@ -1,6 +1,6 @@
 """The ledger's transactions, each of them whole or not at all; safe with several processes at once.
 
-Everything here blocks and runs in worker threads. SQLite in WAL mode, with every commit on disk before it counts.
+Everything here blocks and runs in worker threads.
 """
 
 from __future__ import annotations
@@ -8,53 +8,36 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import (
-    URL,
-    ColumnElement,
-    Connection,
-    Engine,
-    Row,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from aivideo_mcp.errors import IdempotencyConflict
-from aivideo_mcp.ledger.records import OWN_KEY, SWEEP, Intent, Role, Wanted
-from aivideo_mcp.ledger.tables import generations, migrate, queries, quiet
+from aivideo_mcp.ledger.budget import SharedBudget
+from aivideo_mcp.ledger.records import OWN_KEY, SWEEP, Intent, Known, Likeness, Role, Wanted
+from aivideo_mcp.ledger.tables import generations, migrate
 
-_SOON: Final = 0.05  # seconds; who waits less would spin
-_MARK: Final = 0x41494D43  # the application id of our files: "AIMC"
-_READING: Final = "reading"  # the execution option of connections that only read
-_BUSY: Final = 10.0  # seconds to wait for another process's transaction
-
+READING: Final = "reading"  # the execution option of connections that only read
 
 Alive = Callable[[Intent], bool]
 
 
 class Store:
-    """An open ledger file.
+    """An open ledger.
 
     Args:
-        file: Where it is; its folder must exist.
+        engine: Its transactions begin with the write lock held, but for those that only read.
         account: Whose generations are meant by every call.
     """
 
-    def __init__(self, file: Path, account: str) -> None:
+    def __init__(self, engine: Engine, account: str) -> None:
         self._account = account
-        self._engine = _engine(file)
-        _check(self._engine)
-        self._reading = self._engine.execution_options(**{_READING: True})
+        self._engine = engine
+        self._reading = engine.execution_options(**{READING: True})
         with self._engine.begin() as connection:
             migrate(connection)
+        self.budget = SharedBudget(self._engine)
 
     def close(self) -> None:
         """Close all connections."""
@@ -99,7 +82,12 @@ class Store:
         """Take down that a create is about to be sent; False when the intent is no longer its holder's."""
         first = func.coalesce(generations.c.sent_at, now)
         with self._engine.begin() as connection:
-            return self._own(connection, intent, sent_at=first, last_sent_at=now)
+            return self._own(connection, intent, sent_at=first, last_sent_at=now, lost_at=None)
+
+    def unanswered(self, intent: Intent, now: float) -> None:
+        """Take down that the answer of an intent's create is lost."""
+        with self._engine.begin() as connection:
+            self._own(connection, intent, lost_at=now)
 
     def issued(self, intent: Intent, task_id: str, status: str, price: int | None, now: float, *, untold: bool) -> bool:
         """Take down the task that a create became; False when another intent has that task already.
@@ -110,7 +98,7 @@ class Store:
         try:
             with self._engine.begin() as connection:
                 if not self._own(connection, intent, **values):
-                    wanted = Wanted(intent.model, intent.digest, intent.compared, intent.likeness, intent.key)
+                    wanted = Wanted(intent.model, intent.digest, intent.words, intent.media, intent.key)
                     anew = self._begin(connection, wanted, "", now)
                     self._set(connection, anew.number, **values, sent_at=intent.sent_at)
         except IntegrityError:
@@ -144,28 +132,28 @@ class Store:
 
     def lost(self) -> list[Intent]:
         """Intents that were sent and have no task yet."""
-        query = select(generations).where(
-            generations.c.account == self._account, generations.c.task_id.is_(None), generations.c.sent_at.is_not(None)
-        )
-        with self._reading.begin() as connection:
-            return [_intent(row) for row in connection.execute(query)]
+        return self.settled_and_lost()[1]
 
-    def task_ids(self) -> set[str]:
-        """Every task that has its intent."""
-        query = select(generations.c.task_id).where(
-            generations.c.account == self._account, generations.c.task_id.is_not(None)
-        )
+    def settled_and_lost(self) -> tuple[set[str], list[Intent]]:
+        """Every task that has its intent, and the intents that were sent and have no task yet, at one moment."""
+        mine, task = generations.c.account == self._account, generations.c.task_id
+        lost = select(generations).where(mine, task.is_(None), generations.c.sent_at.is_not(None))
         with self._reading.begin() as connection:
-            return set(connection.execute(query).scalars())
+            settled = set(connection.execute(select(task).where(mine, task.is_not(None))).scalars())
+            return settled, [_intent(row) for row in connection.execute(lost)]
 
-    def model(self, task_id: str) -> str | None:
-        """The model of a task; None where the task has no row."""
-        query = select(generations.c.model).where(
-            generations.c.account == self._account, generations.c.task_id == task_id
-        )
+    def known(self) -> dict[str, Known]:
+        """All that is known of the account's tasks, by their ids."""
+        query = select(generations).where(generations.c.account == self._account, generations.c.task_id.is_not(None))
         with self._reading.begin() as connection:
-            model: str | None = connection.execute(query).scalar()
-        return model
+            return {row.task_id: _known(row) for row in connection.execute(query)}
+
+    def about(self, task_id: str) -> Known | None:
+        """What is known of a task; None where it has no row."""
+        query = select(generations).where(generations.c.account == self._account, generations.c.task_id == task_id)
+        with self._reading.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _known(row)
 
     def note(self, task_id: str, **values: Any) -> None:  # noqa: ANN401 - values of any column
         """Set columns of a task's row; nothing where the task has none."""
@@ -189,38 +177,6 @@ class Store:
             connection.exec_driver_sql("BEGIN")
         return number
 
-    def admit(self, origin: str, limit: int, window: float, clock: Callable[[], float], *, direct: bool) -> float:
-        """Count a query against so many in so many seconds: 0 when it may be made, else seconds until it may.
-
-        Direct queries stop at half of that while there is a watch, which must not starve by them.
-        """
-        with self._engine.begin() as connection:
-            now = clock()  # read once the lock is had, or it would be behind what others wrote meanwhile
-            hush = connection.execute(select(quiet).where(quiet.c.origin == origin)).one_or_none()
-            if hush is not None and hush.noted_at <= now + 1 and now < hush.until:
-                return float(hush.until - now)
-            mine = queries.c.origin == origin
-            old = (queries.c.at <= now - window) | (queries.c.at > now + 1)  # the clock may have been set back
-            connection.execute(delete(queries).where(mine, old))
-            made = list(connection.execute(select(queries.c.at, queries.c.direct).where(mine).order_by(queries.c.at)))
-            times: list[float] = [row.at for row in made]
-            if direct and any(not row.direct for row in made) and len(times) < limit:
-                times = [row.at for row in made if row.direct]
-                limit = max(1, limit // 2)
-            if len(times) >= limit:
-                return max(_SOON, times[-limit] + window - now)
-            connection.execute(insert(queries).values(origin=origin, at=now, direct=direct))
-            return 0.0
-
-    def hush(self, origin: str, seconds: float, clock: Callable[[], float]) -> None:
-        """Keep every process from asking for so long, or for longer where longer was asked for before."""
-        with self._engine.begin() as connection:
-            now = clock()
-            before = connection.execute(select(quiet).where(quiet.c.origin == origin)).one_or_none()
-            kept = before.until if before is not None and before.noted_at <= now + 1 else now
-            connection.execute(delete(quiet).where(quiet.c.origin == origin))
-            connection.execute(insert(quiet).values(origin=origin, noted_at=now, until=max(kept, now + seconds)))
-
     def _candidates(self, connection: Connection, wanted: Wanted) -> list[Row[Any]]:
         """The intents that a call may mean, the oldest first."""
         query = select(generations).where(generations.c.account == self._account).order_by(generations.c.number)
@@ -241,8 +197,10 @@ class Store:
                 account=self._account,
                 model=wanted.model,
                 digest=wanted.digest,
-                compared=",".join(wanted.compared),
-                likeness=wanted.likeness,
+                compared=",".join(wanted.words.names),
+                likeness=wanted.words.digest,
+                media=",".join(wanted.media.names),
+                media_likeness=wanted.media.digest,
                 idempotency_key=wanted.key or f"{OWN_KEY}{uuid.uuid4()}",
                 holder=holder,
                 made_at=now,
@@ -265,58 +223,30 @@ def _intent(row: Row[Any]) -> Intent:
         number=values["number"],
         model=values["model"],
         digest=values["digest"],
-        compared=tuple(filter(None, values["compared"].split(","))),
-        likeness=values["likeness"],
+        words=Likeness(_names(values["compared"]), values["likeness"]),
+        media=Likeness.of({}, ())
+        if values["media"] is None
+        else Likeness(_names(values["media"]), values["media_likeness"]),
         key=values["idempotency_key"],
         holder=values["holder"],
         sent_at=values["sent_at"],
         last_sent_at=values["last_sent_at"],
+        lost_at=values["lost_at"],
         task_id=values["task_id"],
         status=values["status"],
         credits=values["credits"],
     )
 
 
+def _known(row: Row[Any]) -> Known:
+    return Known(
+        model=row.model, sent_at=row.sent_at, charged=row.credits, delivered_at=row.delivered_at, file=row.file
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
 def _held(intent: Intent) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return generations.c.number == intent.number, generations.c.holder == intent.holder
-
-
-class NotOurs(Exception):
-    """The file is damaged, or another program's."""
-
-
-def _check(engine: Engine) -> None:
-    """Refuse a file that is damaged or not a ledger; mark a new one as ours.
-
-    Raises:
-        NotOurs: It is one of those.
-    """
-    with engine.begin() as connection:
-        told = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        if told != "ok":
-            raise NotOurs(f"it is damaged: {told}")
-        mark = connection.exec_driver_sql("PRAGMA application_id").scalar()
-        if mark != _MARK:
-            if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar():
-                raise NotOurs("it belongs to another program")
-            connection.exec_driver_sql(f"PRAGMA application_id = {_MARK}")
-
-
-def _engine(file: Path) -> Engine:
-    address = URL.create("sqlite", database=str(file))
-    engine = create_engine(address, connect_args={"timeout": _BUSY, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
-        connection.isolation_level = None  # transactions are ours: the driver begins them too late
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get(_READING, False)
-        # A transaction that writes takes the lock first, so that what it reads is still true when it writes.
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine

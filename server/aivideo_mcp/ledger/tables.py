@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.schema import CreateColumn
 
 from aivideo_mcp.errors import LedgerUnavailable
 
@@ -55,6 +56,11 @@ generations = Table(
     Column("gone_at", Float),
     Column("file", String(4096)),
     Column("untold", Boolean, nullable=False, default=False),
+    Column("media", String(400)),
+    Column("media_likeness", String(64)),
+    Column("lost_at", Float),
+    Column("price", Integer),
+    Column("refunded", Integer),
     UniqueConstraint("account", "idempotency_key"),
     UniqueConstraint("account", "task_id"),
     Index("generations_by_digest", "account", "digest"),
@@ -67,6 +73,7 @@ queries = Table(
     Column("number", Integer, primary_key=True),
     Column("origin", String(400), nullable=False),
     Column("at", Float, nullable=False),
+    Column("window", Float, nullable=False),
     Column("direct", Boolean, nullable=False),
     Index("queries_by_time", "origin", "at"),
 )
@@ -84,7 +91,17 @@ def _first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[generations, queries, quiet])
 
 
-MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (_first,)
+def _second(connection: Connection) -> None:
+    """What tells a create's task from another's, what the caps count, and queries that last as long as they must."""
+    there = {column["name"] for column in inspect(connection).get_columns(generations.name)}
+    for name in {"media", "media_likeness", "lost_at", "price", "refunded"} - there:  # a new ledger has them
+        column = CreateColumn(generations.c[name]).compile(connection)
+        connection.exec_driver_sql(f"ALTER TABLE {generations.name} ADD COLUMN {column}")
+    queries.drop(connection)  # they count for a minute
+    queries.create(connection)
+
+
+MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _second)
 
 
 def migrate(connection: Connection) -> None:

@@ -7,19 +7,22 @@ alike, it was made about then, and no other intent has it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
+
+import anyio
 
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.errors import AivideoError, LedgerUnavailable, SubmissionUncertain
-from aivideo_mcp.ledger import Intent, Ledger, likeness
+from aivideo_mcp.ledger import Intent, Ledger, Rivals
 from aivideo_mcp.tasks import Listed, Status, Submission
 
 logger = logging.getLogger(__name__)
 
 _SKEW: Final = 120.0  # seconds by which the upstream's clock may be behind ours
+_LATEST: Final = 3600.0  # seconds from the last sending to a task that may have come of it
+_LOOK: Final = 0.25  # seconds between two looks at what another call is sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +47,59 @@ class Recovery:
         self._ledger = ledger
         self._timeout = timeout
 
-    async def find(self, intent: Intent, lost: SubmissionUncertain) -> Made | None:
-        """Look for the task of a create whose answer was lost.
+    async def find(self, intent: Intent, lost: SubmissionUncertain, deadline: float) -> Made | None:
+        """Look for the task of a create whose answer was lost; None when it shows none.
+
+        A task that may as well be another create's is nobody's before that one has its answer, which is waited for. Of
+        a model that declares the idempotency key nothing is guessed: sending it again tells which task it is.
+
+        Args:
+            intent: What was sent.
+            lost: What is known of the loss.
+            deadline: Until when, on the event loop's clock, to wait.
 
         Raises:
-            SubmissionUncertain: The upstream, or the ledger, could not be asked.
+            SubmissionUncertain: The upstream or the ledger could not be asked, or a task may as well be another's.
         """
         try:
-            return await self._match(intent)
+            while True:
+                found, rivals = await self._match(intent)
+                if rivals is None:
+                    return found
+                if not rivals.waiting or not await self._answered(intent, deadline):
+                    raise later(lost, self._timeout)
+        except SubmissionUncertain:
+            raise
         except AivideoError as failure:
             raise later(lost, failure.retry_after or self._timeout) from None
 
-    async def _match(self, intent: Intent, *, untold: bool = False) -> Made | None:
+    async def _answered(self, intent: Intent, deadline: float) -> bool:
+        """Wait until no create that looks like an intent's waits for its answer; False when the deadline came first."""
+        while (await self._ledger.rivals(intent)).waiting:
+            if anyio.current_time() > deadline:
+                return False
+            await anyio.sleep(_LOOK)  # they may be another process's
+        return True
+
+    async def _match(self, intent: Intent, *, untold: bool = False) -> tuple[Made | None, Rivals | None]:
+        """The intent's task, or those which keep one that looks like it from being taken for it."""
         listed = await self._upstream.tasks(whole=True)  # what could not be read may be the one
-        known = await self._ledger.task_ids()
-        for entry in _likely(intent, [entry for entry in listed if entry.task.id not in known]):
+        rivals = await self._ledger.rivals(intent)
+        free = [entry for entry in listed if entry.task.id not in rivals.settled]
+        likely = [entry for entry in free if entry.idempotency_key == intent.key]
+        if not likely and not self._upstream.replays(intent.model):
+            likely = _alike(intent, free)
+            if likely and (rivals.waiting or (rivals.strangers and not _is_pictured(intent, likely[0]))):
+                return None, rivals
+            own = [entry for entry in likely if not any(_made_about(entry, twin) for twin in rivals.twins)]
+            # Where there is not one for each twin, one of them has to be sent again, and why not this.
+            likely = own or likely * (len(likely) > len(rivals.twins))
+        for entry in likely:
             task = entry.task
             if await self._ledger.issued(intent, task.id, task.status, task.credits_charged, untold=untold):
                 logger.info("task %s (%s) found again, %s credits", task.id, intent.model, task.credits_charged)
-                return Made(submission_of(intent, task.id, task.state, task.credits_charged), joined=True)
-        return None
+                return Made(submission_of(intent, task.id, task.state, task.credits_charged), joined=True), None
+        return None, None
 
     async def find_all(self) -> None:
         """Look for the tasks of creates that an earlier process was killed in."""
@@ -72,6 +108,7 @@ class Recovery:
                 mine = await self._ledger.adopt(intent)
                 if mine is not None:
                     try:
+                        await self._ledger.unanswered(mine)
                         await self._match(mine, untold=True)
                     finally:
                         await self.let_go(mine)  # which is nothing where its task was found
@@ -111,25 +148,28 @@ def submission_of(intent: Intent, task_id: str, state: Status, price: int | None
     )
 
 
-def _likely(intent: Intent, listed: list[Listed]) -> list[Listed]:
-    """Listed tasks that may be an intent's: by key where there are any, else by model, input and time."""
-    by_key = [entry for entry in listed if entry.idempotency_key == intent.key]
-    if by_key:
-        return by_key
+def _alike(intent: Intent, listed: list[Listed]) -> list[Listed]:
+    """Listed tasks that may be an intent's by model, input and time, the likeliest first."""
     alike = [
         entry
-        for entry in listed
+        for entry in reversed(listed)  # the list is newest first; the oldest is the nearest to the sending
         if entry.idempotency_key is None
         and entry.task.model == intent.model
-        and likeness(_named(entry.asked, intent), intent.compared) == intent.likeness
-        and _made_since(entry.task.created_at, (intent.sent_at or 0.0) - _SKEW)
+        and intent.words.fits(entry.asked)
+        and _made_about(entry, intent)
     ]
-    return alike[::-1]  # the list is newest first; the oldest is the nearest to the sending
+    # The upstream may keep pictures elsewhere, or not tell them, so that others are no proof; the same are.
+    return [entry for entry in alike if _is_pictured(intent, entry)] or alike
 
 
-def _named(asked: Mapping[str, Any], intent: Intent) -> dict[str, Any]:
-    return {name: asked.get(name) for name in intent.compared}
+def _is_pictured(intent: Intent, entry: Listed) -> bool:
+    """Whether a task tells of pictures, and they are the intent's."""
+    return intent.media.fits(entry.asked) and not intent.media.fits({})
 
 
-def _made_since(created_at: str | None, earliest: float) -> bool:
-    return created_at is None or datetime.fromisoformat(created_at).timestamp() >= earliest
+def _made_about(entry: Listed, intent: Intent) -> bool:
+    """Whether a task was made when an intent's could have been."""
+    if entry.task.created_at is None:
+        return True
+    made = datetime.fromisoformat(entry.task.created_at).timestamp()
+    return (intent.sent_at or 0.0) - _SKEW <= made <= (intent.last_sent_at or made) + _LATEST

@@ -16,8 +16,8 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
+from aivideo_mcp.background import Background
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.contracts import Contract
 from aivideo_mcp.errors import (
@@ -35,7 +35,6 @@ from aivideo_mcp.tasks import Status
 
 logger = logging.getLogger(__name__)
 
-_GRACE: Final = 2.0  # seconds that a create in flight gets when the server ends
 _LEAST: Final = 10.0  # seconds that a create gets in any case: a wait of 0 is for the video, not for its id
 _LOOK: Final = 0.25  # seconds between two looks at what another call is sending
 
@@ -69,12 +68,11 @@ class Submissions:
         background: Where a create runs to its end even when its caller leaves.
     """
 
-    def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, background: TaskGroup) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, background: Background) -> None:
         self._settings = settings
         self._upstream = upstream
         self._ledger = ledger
         self._background = background
-        self._running: set[anyio.Event] = set()
         self._recovery = Recovery(upstream, ledger, settings.timeout)
         self._swept = False
 
@@ -96,7 +94,7 @@ class Submissions:
         cap = self._cap(terms)
         if not self._swept:  # once in a process's life
             self._swept = True
-            self._background.start_soon(self._recovery.find_all)
+            self._background.group.start_soon(self._recovery.find_all)
         wanted = await anyio.to_thread.run_sync(Wanted.of, request, terms.idempotency_key)
         while True:
             # From the claim on the call must not be torn: an intent that is ours and that nobody works on blocks all.
@@ -114,12 +112,6 @@ class Submissions:
             if isinstance(settled, Intent) and settled.task_id is not None:
                 return _joined(settled, settled.task_id)
 
-    async def aclose(self) -> None:
-        """Wait, not for long, until creates in flight have their answer."""
-        with anyio.move_on_after(_GRACE, shield=True):
-            for ended in tuple(self._running):
-                await ended.wait()
-
     def _cap(self, terms: Terms) -> int | None:
         if self._settings.daily_credits is not None or self._settings.confirm_above is not None:
             raise ConfirmationRequired(
@@ -135,22 +127,17 @@ class Submissions:
         outcome: Made | Intent | AivideoError = SubmissionUncertain(
             "The create was cut off inside this server; the task may exist and may have been charged."
         )
-        ended = anyio.Event()
 
         async def run() -> None:
             nonlocal outcome
-            self._running.add(ended)
             try:
                 outcome = await work()
             except AivideoError as failure:
                 outcome = failure
             except Exception:
                 logger.exception("create broke off")
-            finally:
-                self._running.discard(ended)
-                ended.set()
 
-        self._background.start_soon(run)
+        ended = self._background.start(run)
         with anyio.CancelScope(deadline=max(deadline, anyio.current_time() + _LEAST)):
             await ended.wait()
         if not ended.is_set():
@@ -230,12 +217,13 @@ class Submissions:
             lost: What is known of the loss.
             settling: Seconds until a look that shows nothing is believed, for models without the key.
         """
-        found = await self._recovery.find(order.intent, lost)
+        await self._note(self._ledger.unanswered(order.intent))
+        found = await self._recovery.find(order.intent, lost, order.deadline)
         if found is None and settling and not self._upstream.replays(order.request.model):
             if anyio.current_time() + settling > order.deadline:
                 raise later(lost, settling)
             await anyio.sleep(settling)
-            found = await self._recovery.find(order.intent, lost)
+            found = await self._recovery.find(order.intent, lost, order.deadline)
         if found is not None:
             return found
         logger.info("the create of intent %s left no task; it is sent again with its key", order.intent.number)
@@ -243,7 +231,8 @@ class Submissions:
         try:
             return await self._post(order)
         except SubmissionUncertain as again:
-            found = await self._recovery.find(order.intent, again)
+            await self._note(self._ledger.unanswered(order.intent))
+            found = await self._recovery.find(order.intent, again, order.deadline)
             if found is None:
                 raise later(again, self._settings.timeout) from None
             return found
@@ -251,10 +240,14 @@ class Submissions:
             raise later(lost, self._settings.timeout) from None
 
     async def _drop(self, intent: Intent) -> None:
+        await self._note(self._ledger.drop(intent))
+
+    async def _note(self, taking_down: Awaitable[None]) -> None:
+        """Take something down that the call goes on without."""
         try:
-            await self._ledger.drop(intent)
+            await taking_down
         except LedgerUnavailable as failure:
-            logger.error("intent %s could not be dropped: %s", intent.number, failure.message)  # noqa: TRY400 - one line
+            logger.error("%s", failure.message)  # noqa: TRY400 - one line
 
 
 def _joined(intent: Intent, task_id: str) -> Made:
