@@ -5,6 +5,7 @@ The rooms, each importing only from those below it (enforced by import-linter):
     cli, demo     commands and what they print
     transports    stdio with signals, SSE, streamable HTTP
     app           the table of tools becomes an MCP server; the one error boundary
+    offers        resources, subscriptions, prompts, completions
     sandbox       the embedded upstream: same contracts, own state machine, real MP4 clips
     receipts      when an answer has left this server
     tools         the table of tools, in our own types

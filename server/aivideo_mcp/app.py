@@ -15,6 +15,7 @@ from pydantic import ConfigDict
 
 from aivideo_mcp import __version__
 from aivideo_mcp.errors import NetworkError
+from aivideo_mcp.offers import ICONS, add_offers
 from aivideo_mcp.receipts import Receipts
 from aivideo_mcp.reporting import Tell
 from aivideo_mcp.schemas import answer_schema
@@ -51,14 +52,17 @@ def build_server(workflow: Workflow, receipts: Receipts | None = None, *, sandbo
         receipts: What the transport reports to. Without it an outcome counts as delivered when its tool returns.
         sandbox: Whether the upstream is the embedded sandbox, which the server then says of itself.
     """
-    return MCPServer(
+    server = MCPServer(
         "aivideo-mcp",
         title="AIVideoMaker (sandbox)" if sandbox else "AIVideoMaker",
         version=__version__,
         instructions=(SANDBOX_NOTE if sandbox else "") + INSTRUCTIONS,
+        icons=ICONS,
         tools=[_registered(tool, workflow, receipts) for tool in TOOLS],
         log_level="WARNING",
     )
+    add_offers(server, workflow)
+    return server
 
 
 def _registered(tool: Tool, workflow: Workflow, receipts: Receipts | None) -> McpTool:

@@ -18,6 +18,7 @@ from aivideo_mcp.contracts import MODELS, Contract, Slot
 
 Schema = dict[str, Any]
 
+_NOT_BLANK: Final = r"\S"
 _NOISE: Final = ("$defs", "default", "description", "properties", "required", "title")
 
 # What a field means, said once; values and models are derived.
@@ -46,6 +47,26 @@ def generation_properties(*, describe: bool) -> Schema:
         if describe:
             properties[name]["description"] = f"{MEANINGS[name]} {_who_takes_what(users)}".strip()
     return properties
+
+
+def exact_schema(contract: type[Contract]) -> Schema:
+    """JSON Schema (draft 2020-12) of the generation fields that one model takes, with the rules between them.
+
+    It accepts what the contract accepts in the vocabulary's own spelling, and nothing else, but that it does not look
+    into pictures and links.
+    """
+    slots = contract.slots()
+    schema: Schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": contract.name(),
+        "description": contract.summary(),
+        "type": "object",
+        "properties": {"model": {"const": contract.name()}} | {slot.name: _exact(slot) for slot in slots},
+        "required": ["model", *(slot.name for slot in slots if slot.required)],
+        "additionalProperties": False,
+    }
+    rules = [{"description": rule.text, **rule.schema} for rule in contract.rules]
+    return schema | ({"allOf": rules} if rules else {})
 
 
 def wire_schema(contract: type[Contract]) -> Schema:
@@ -154,6 +175,20 @@ def _who_takes_what(users: list[tuple[str, Slot]]) -> str:
         default = f" (default {slot.default})" if slot.default is not None else ""
         groups.setdefault(allowed + default, []).append(model + ("!" if slot.required else ""))
     return "; ".join(", ".join(models) + (f": {allowed}" if allowed else "") for allowed, models in groups.items())
+
+
+def _exact(slot: Slot) -> Schema:
+    schema: Schema = {"type": slot.kind, "description": MEANINGS[slot.name]}
+    if slot.values:
+        schema["enum"] = list(slot.values)
+    elif slot.kind == "integer":
+        schema |= {"minimum": slot.least, "maximum": slot.most}
+    elif slot.kind == "array":
+        schema |= {"items": {"type": "string", "pattern": _NOT_BLANK}, "minItems": slot.least}
+        schema |= {} if slot.most is None else {"maxItems": slot.most}
+    elif slot.kind == "string":
+        schema["pattern"] = _NOT_BLANK
+    return schema | ({} if slot.default is None else {"default": slot.default})
 
 
 def _wire_form(slot: Slot) -> Schema:

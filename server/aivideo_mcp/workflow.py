@@ -6,7 +6,7 @@ Knows the submissions, the watcher and the video folder; knows nothing of MCP.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -36,7 +36,7 @@ from aivideo_mcp.reporting import Report, Tell, told_meanwhile
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.submission import Made, Submissions, Terms
 from aivideo_mcp.tasks import Account, Sighting, Status, Task
-from aivideo_mcp.watcher import Watcher
+from aivideo_mcp.watcher import Notice, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,21 @@ class Workflow:
             task_id=task_id,
             next_steps=("Call get_task for its result, or generate_video with this taskId to wait for it.",),
         )
+
+    async def watch(self, task_id: str, notice: Notice) -> Task:
+        """Wait for a task's end among all who wait for one; cancel it to leave.
+
+        Raises:
+            TaskNotFound: There is no such task for this key.
+            AuthFailed: The key is not accepted.
+        """
+        model, age = await self._known(task_id)
+        contract = MODELS.get(model or "")
+        return await self._watcher.until_ended(task_id, contract.usual if contract else None, notice, age)
+
+    def start(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Begin work that outlives its call, must not raise, and is cancelled when the workflow closes."""
+        self._background.group.start_soon(work)
 
     async def account(self) -> Account | None:
         """The account, at most 10 minutes old; None when it cannot be asked right now."""
