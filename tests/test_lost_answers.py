@@ -350,7 +350,7 @@ class Story:
         finally:
             if meant:
                 meant.at_work -= 1
-                meant = self._moved(meant, rows)
+                meant = self._moved(meant, rows, asked)
                 meant.rows.update(rows)
         if caller.cancelled_caught:
             return
@@ -376,20 +376,28 @@ class Story:
             while any(not meant.at_work and meant.task is None for meant in self._of(asked.request)) and process.busy:
                 await anyio.sleep(0.5)
             self._learn()
-            if lost := [meant for meant in self._of(asked.request) if meant.task is None and not meant.at_work]:
-                return lost[0]
+            untold = set(self._rows("WHERE untold"))  # found with no caller to tell
+            if lost := [m for m in self._of(asked.request) if not m.at_work and (m.task is None or m.rows & untold)]:
+                return min(lost, key=lambda meant: min(meant.rows, default=0))
         self.meant.append(Meant(asked.request, asked.key))
         return self.meant[-1]
 
     def _of(self, request: int) -> list[Meant]:
         return [meant for meant in self.meant if meant.request == request]
 
-    def _moved(self, meant: Meant, rows: list[int]) -> Meant:
-        """What a call means in the end: where the generation that it waited for was refused, it joins the next."""
+    def _moved(self, meant: Meant, rows: list[int], asked: Asked) -> Meant:
+        """What a call means in the end.
+
+        Where the generation that it waited for was refused, it joins the next; and which of several lost ones a create
+        finishes is decided when it comes to it.
+        """
         known = self._rows()
-        if not meant.rows & known.keys():
+        finishes = asked.tool == "create_generation" and asked.key is None
+        if finishes or not meant.rows & known.keys():
             for other in self._of(meant.request):
-                if other is not meant and other.rows & set(rows[-1:]):
+                if other is not meant and other.rows & set(rows[-1:]) and (not finishes or other.task is None):
+                    if not meant.rows and not meant.at_work:
+                        self.meant.remove(meant)
                     return other
         return meant
 
@@ -414,12 +422,13 @@ class Story:
             else:
                 meant.task = next((known[row] for row in mine if known[row]), None)
 
-    def _rows(self) -> dict[int, str | None]:
+    def _rows(self, which: str = "") -> dict[int, str | None]:
         """Each of the ledger's rows and its task."""
         if not self._file.exists():
             return {}
         with contextlib.closing(sqlite3.connect(self._file)) as connection:
-            return dict(connection.execute("SELECT number, task_id FROM generations").fetchall())
+            query = f"SELECT number, task_id FROM generations {which}"  # noqa: S608 - written here
+            return dict(connection.execute(query).fetchall())
 
     async def _deliver_all(self, process: Process) -> None:
         tries = 0
@@ -575,6 +584,11 @@ def test_a_list_that_cannot_be_read_shows_nothing_and_so_nothing_is_sent_again(k
 )
 def test_a_lost_create_does_not_take_the_task_of_one_still_unanswered(calls: tuple[Asked, ...]) -> None:
     play([Step(calls, ((None, "reset"), (0.0, "slow")))], honoured="minimax")
+
+
+def test_of_two_creates_at_the_next_start_one_finishes_the_lost_one_and_one_is_new() -> None:
+    for seed in range(4):
+        play([Step((generate(0),), ((0.0, "slow"),), dies=0.3), Step((create(0), create(0)))], seed=seed)
 
 
 def test_nobody_is_told_that_nothing_was_sent_when_the_first_sending_is_still_open() -> None:

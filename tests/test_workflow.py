@@ -348,15 +348,6 @@ async def test_a_cap_that_cannot_be_checked_stops_the_create() -> None:
     assert "generate" not in network.calls()
 
 
-@pytest.mark.parametrize("guard", ["daily_credits", "confirm_above"])
-async def test_a_guard_that_cannot_be_kept_yet_stops_every_create(guard: str) -> None:
-    network = FakeNetwork()
-    async with opened(network, **{guard: 1_000}) as workflow:
-        with pytest.raises(errors.ConfirmationRequired):
-            await workflow.create(REQUEST, Terms())
-    assert network.requests == []
-
-
 async def test_resuming_waits_for_a_task_made_before() -> None:
     listener = Listener()
     network = FakeNetwork(task=[reply(task("PROGRESS")), reply(task("COMPLETED"))], status=[RUNNING, DONE])

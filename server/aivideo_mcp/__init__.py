@@ -7,6 +7,7 @@ The rooms, each importing only from those below it (enforced by import-linter):
     app           the table of tools becomes an MCP server; the one error boundary
     offers        resources, subscriptions, prompts, completions
     sandbox       the embedded upstream: same contracts, own state machine, real MP4 clips
+    asking        how a client, and the user behind it, is asked
     receipts      when an answer has left this server
     tools         the table of tools, in our own types
     workflow      create -> wait -> fetch -> save
@@ -14,6 +15,7 @@ The rooms, each importing only from those below it (enforced by import-linter):
     media         finished videos, saved inside one folder
     submission    from a request to its task, with at most one charge
     watcher       one watch over all tasks that somebody waits for
+    accounts      what the account says of itself
     background    work that goes on when its call has left
     client        the seven upstream calls
     ledger        what was asked, paid for and delivered; survives everything

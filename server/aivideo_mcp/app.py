@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Awaitable, Mapping
 from typing import Any, Final
@@ -10,10 +11,11 @@ import anyio
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool as McpTool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import ConfigDict
 
 from aivideo_mcp import __version__
+from aivideo_mcp.asking import ClientAsker, roots_of
 from aivideo_mcp.errors import NetworkError
 from aivideo_mcp.offers import ICONS, add_offers
 from aivideo_mcp.receipts import Receipts
@@ -66,12 +68,15 @@ def build_server(workflow: Workflow, receipts: Receipts | None = None, *, sandbo
 
 
 def _registered(tool: Tool, workflow: Workflow, receipts: Receipts | None) -> McpTool:
-    async def run(arguments: Mapping[str, Any], ctx: Context) -> CallToolResult:
+    async def run(arguments: Mapping[str, Any], ctx: Context) -> CallToolResult | InputRequiredResult:
         seen = "progress_token" in (ctx.request_context.meta or {})
-        call = Call(arguments, _teller(ctx), seen=seen)
+        asker = ClientAsker(ctx)
+        call = Call(arguments, _teller(ctx), seen=seen, asker=asker, roots=functools.partial(roots_of, ctx))
         envelope = await _while_connected(ctx, tool.call(workflow, call))
         if envelope is None:
             return _result(Envelope.failure(NetworkError("The client hung up.")))
+        if asker.question is not None:
+            return asker.question
         note: dict[str, object] | None = None
         if tool.hands_over and envelope.outcome and envelope.task_id:
             if receipts is None:

@@ -14,6 +14,7 @@
     │   ├── ContentRejected      CONTENT_REJECTED
     │   ├── BudgetExceeded       BUDGET_EXCEEDED
     │   ├── ConfirmationRequired CONFIRMATION_REQUIRED
+    │   ├── ConfirmationDeclined CONFIRMATION_DECLINED
     │   ├── IdempotencyConflict  IDEMPOTENCY_CONFLICT
     │   └── NotCancellable       NOT_CANCELLABLE
     ├── NetworkError             NETWORK_ERROR: no usable answer (transport, 5xx)
@@ -146,9 +147,39 @@ class BudgetExceeded(Refused):
 
 
 class ConfirmationRequired(Refused):
-    """The user has to agree to the price first; nothing was sent."""
+    """The user has to agree to the price first; nothing was sent.
+
+    Args:
+        question: What to ask the user.
+        price: Credits to agree to.
+    """
 
     code = "CONFIRMATION_REQUIRED"
+
+    def __init__(
+        self,
+        question: str,
+        *,
+        price: int = 0,
+        next_steps: tuple[str, ...] | None = None,
+        retry_after: float | None = None,
+        task_id: str | None = None,
+    ) -> None:
+        super().__init__(
+            f"The user has to agree first, so it was not sent: {question}",
+            next_steps=next_steps,
+            retry_after=retry_after,
+            task_id=task_id,
+        )
+        self.question = question
+        self.price = price
+
+
+class ConfirmationDeclined(Refused):
+    """The user did not agree to the price; nothing was sent."""
+
+    code = "CONFIRMATION_DECLINED"
+    advice = ("Do not call again unless the user asks for it; a shorter video or another model may cost less.",)
 
 
 class IdempotencyConflict(Refused):

@@ -14,6 +14,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
+from aivideo_mcp.accounts import Accounts
 from aivideo_mcp.background import Background
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.contracts import MODELS, Contract
@@ -35,7 +36,7 @@ from aivideo_mcp.pictures import PictureFolders
 from aivideo_mcp.reporting import Report, Tell, told_meanwhile
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.submission import Made, Submissions, Terms
-from aivideo_mcp.tasks import Account, Sighting, Status, Task
+from aivideo_mcp.tasks import Account, Quote, Sighting, Status, Task
 from aivideo_mcp.watcher import Notice, Watcher
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,6 @@ logger = logging.getLogger(__name__)
 UNSEEN_WAIT: Final = 45.0  # seconds; several clients drop a call without progress at 60
 _ONE_LOOK: Final = 3.0  # seconds; a wait for a task that is known by its id alone looks once at least
 _GRACE: Final = 2.0  # seconds that creates in flight and notes get when the server ends
-_ACCOUNT_KEPT: Final = 600.0  # seconds for which the account's answer is believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ class Workflow:
         self.pictures = PictureFolders(settings.image_dirs) if settings.image_dirs else None
         self._ledger = ledger
         self._background = Background(group)
-        self._submissions = Submissions(settings, upstream, ledger, self._background)
+        self.accounts = Accounts(upstream)
+        self._submissions = Submissions(settings, upstream, ledger, self.accounts, self._background)
         self._watcher = Watcher(upstream, group, self._saw)
         folder = settings.output_dir
         self._videos = VideoFolder(folder, upstream, lambda: settings.state_folder, ledger.now) if folder else None
-        self._account: tuple[float, Account] | None = None
 
     async def create(self, request: Contract, terms: Terms) -> Made:
         """Create a task under the caps that apply; charges at once. See `Submissions.submit` for what it raises."""
@@ -118,6 +118,10 @@ class Workflow:
         model, age = await self._known(task_id)
         return await self._wait(Task(id=task_id, model=model, status=Status.UNKNOWN), deadline, tell, age=age)
 
+    async def code_for(self, request: Contract, price: int) -> str:
+        """A code by which the user may agree, in the chat, to this price for this request."""
+        return await self._submissions.code_for(request, price)
+
     async def cancel(self, task_id: str) -> Sighting:
         """Cancel a task that has not started. A refusal or a lost answer is cleared up by looking.
 
@@ -158,15 +162,21 @@ class Workflow:
         """Begin work that outlives its call, must not raise, and is cancelled when the workflow closes."""
         self._background.group.start_soon(work)
 
+    async def quote(self, request: Contract) -> tuple[Quote, str | None]:
+        """What a request would cost; where the upstream cannot say, by our own table, and why."""
+        try:
+            return await self.upstream.quote(request), None
+        except (NetworkError, UnknownError, RateLimited) as failure:
+            account = self.accounts.kept
+            balance = account.current_balance if account else None
+            return Quote.of(request.model, request.estimate(), balance, estimate=True), failure.message
+
     async def account(self) -> Account | None:
         """The account, at most 10 minutes old; None when it cannot be asked right now."""
-        now = anyio.current_time()
-        if self._account is None or now - self._account[0] > _ACCOUNT_KEPT:
-            try:
-                self._account = (now, await self.upstream.account())
-            except AivideoError:
-                return None
-        return self._account[1]
+        try:
+            return await self.accounts.current()
+        except AivideoError:
+            return None
 
     def note_delivery(self, task_id: str) -> None:
         """Take down, without a wait, that a task's outcome was handed over: the next same call is a new generation."""

@@ -90,9 +90,9 @@ class Upstream:
         self.sandbox_speed: float | None = None
         """How much faster than real time the upstream runs, once it has said that it is a sandbox."""
 
-    async def account(self) -> Account:
+    async def account(self, *, tries: int | None = None) -> Account:
         """Balance and models served. Free."""
-        return Account.read(await self._query("/account"))
+        return Account.read(await self._query("/account", tries=tries))
 
     async def quote(self, request: Contract) -> Quote:
         """The upstream's own price of a request. Free.

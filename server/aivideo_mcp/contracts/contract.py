@@ -129,7 +129,7 @@ class Contract(BaseModel):
 
     def estimate(self) -> int | None:
         """Credits by the contract's own figures; None where only a quote can tell."""
-        return self.price.credits(self)
+        return self.price.credits(self.fields())
 
     @model_validator(mode="after")
     def _keep_rules(self) -> Contract:

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from aivideo_mcp.contracts.contract import Contract
+from typing import Any, Protocol
 
 
 class Price(Protocol):
-    """A price rule: `text` for people, `credits` for one request (None where only a quote can tell)."""
+    """A price rule: `text` for people, `credits` for a request's fields (None where only a quote can tell)."""
 
     @property
     def text(self) -> str:
         """The rule in words."""
         ...
 
-    def credits(self, request: Contract) -> int | None:
-        """What the rule makes of a request."""
+    def credits(self, fields: Mapping[str, Any]) -> int | None:
+        """What the rule makes of a request's fields, in our vocabulary."""
         ...
 
 
@@ -46,11 +43,10 @@ class PerSecond:
         parts += [f"+{extra} credit/s for tier {tier}" for tier, extra in self.surcharge.items()]
         return ", ".join(parts)
 
-    def credits(self, request: Contract) -> int:
-        """Seconds times the rate that applies to the request."""
-        asked = request.fields()
-        rate = self.rates[asked.get("resolution", "")] + self.surcharge.get(asked.get("tier", ""), 0)
-        return int(asked["duration"]) * rate
+    def credits(self, fields: Mapping[str, Any]) -> int:
+        """Seconds times the rate that applies."""
+        rate = self.rates[fields.get("resolution", "")] + self.surcharge.get(fields.get("tier", ""), 0)
+        return int(fields["duration"]) * rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +61,9 @@ class PerPrompt:
         """The rule in words."""
         return f"{self.rate} credits per prompt ({self.seconds} s each)"
 
-    def credits(self, request: Contract) -> int:
+    def credits(self, fields: Mapping[str, Any]) -> int:
         """Number of prompts times the rate."""
-        return len(request.fields()["prompts"]) * self.rate
+        return len(fields["prompts"]) * self.rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +81,6 @@ class QuoteOnly:
         """The rule in words."""
         return f"quote only (seen: {self.seen})"
 
-    def credits(self, request: Contract) -> None:  # noqa: ARG002 - the protocol's signature
+    def credits(self, fields: Mapping[str, Any]) -> None:  # noqa: ARG002 - the protocol's signature
         """Unknown without a quote."""
         return

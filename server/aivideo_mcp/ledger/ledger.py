@@ -40,6 +40,7 @@ class InThread(Protocol):
 _FILE: Final = "ledger.sqlite3"
 _THREADS: Final = 2  # at work at once: more would only wait for one another, and keep the event loop waiting
 _MINUTE: Final = 60.0
+_DAY: Final = 86_400.0
 _RESERVE: Final = 0.1  # of the query budget is left to direct calls by the watcher
 
 
@@ -91,12 +92,34 @@ class Ledger:
 
         return await self._do(take)
 
-    async def sending(self, intent: Intent) -> Intent:
-        """Take down that a create is about to be sent; the intent with that time."""
-        now = self._wall()
-        if not await self._do(lambda store: store.sending(intent, now)):
+    async def sending(self, intent: Intent, price: int | None = None) -> Intent:
+        """Take down that a create is about to be sent; the intent with that time.
+
+        Args:
+            intent: Whose create.
+            price: Credits that it will cost, where they were asked for.
+
+        Raises:
+            BudgetExceeded: It would be more than may be spent in 24 hours, by all processes together.
+        """
+        now, daily = self._wall(), self._settings.daily_credits
+        if not await self._do(lambda store: store.sending(intent, now, price, daily)):
             raise LedgerUnavailable("The record of this create was deleted before it was sent, so it was not sent.")
-        return replace(intent, sent_at=intent.sent_at or now, last_sent_at=now)
+        return replace(
+            intent, sent_at=intent.sent_at or now, last_sent_at=now, price=intent.price if price is None else price
+        )
+
+    async def spent_today(self) -> int:
+        """Credits spent in the last 24 hours by all processes, refunds given back."""
+        return await self._do(lambda store: store.spent(self._wall() - _DAY))
+
+    async def offer(self, code: str, request: str, price: int, seconds: float) -> None:
+        """Take down a code by which the user may agree, for so long, to a price for a request (its digest)."""
+        await self._do(lambda store: store.offer(code, request, price, self._wall(), self._wall() + seconds))
+
+    async def redeem(self, code: str, request: str, price: int) -> bool:
+        """Use up a code; False when it was not given for this request and a price as high as this."""
+        return await self._do(lambda store: store.redeem(code, request, price, self._wall()))
 
     async def issued(
         self, intent: Intent, task_id: str, status: str, price: int | None, *, untold: bool = False
@@ -190,7 +213,7 @@ class Ledger:
             days: 0 for everything.
             open_too: Whether generations go that were never delivered, so that calling again pays again.
         """
-        return await self._do(lambda store: store.forget(self._wall() - days * 86_400, open_too=open_too))
+        return await self._do(lambda store: store.forget(self._wall() - days * _DAY, open_too=open_too))
 
     async def admit(self, speed: float, *, direct: bool) -> None:
         """Count one query against the budget of all processes.

@@ -86,7 +86,8 @@ class Intent:
     """One generation that was asked for.
 
     Times are Unix seconds; `sent_at` is of the first create that was sent for it, `last_sent_at` of the last, `lost_at`
-    of when that one's answer was known to be lost; `holder` is the claim that is at work on it.
+    of when that one's answer was known to be lost; `holder` is the claim that is at work on it; `price` are the credits
+    that were quoted before the first sending, None where nobody asked.
     """
 
     number: int
@@ -102,6 +103,7 @@ class Intent:
     task_id: str | None
     status: str | None
     credits: int | None
+    price: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Everything here blocks and runs in worker threads.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,11 +14,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from aivideo_mcp.errors import IdempotencyConflict
+from aivideo_mcp.errors import BudgetExceeded, IdempotencyConflict
 from aivideo_mcp.ledger.budget import SharedBudget
 from aivideo_mcp.ledger.records import OWN_KEY, SWEEP, Intent, Known, Likeness, Role, Wanted
-from aivideo_mcp.ledger.tables import generations, migrate
+from aivideo_mcp.ledger.tables import codes, generations, migrate
 
+_DAY: Final = 86_400.0  # seconds
 READING: Final = "reading"  # the execution option of connections that only read
 
 Alive = Callable[[Intent], bool]
@@ -78,11 +80,66 @@ class Store:
                 return replace(intent, holder=holder), Role.SEND if intent.sent_at is None else Role.FIND
             return self._begin(connection, wanted, holder, now), Role.SEND
 
-    def sending(self, intent: Intent, now: float) -> bool:
-        """Take down that a create is about to be sent; False when the intent is no longer its holder's."""
+    def sending(self, intent: Intent, now: float, price: int | None, daily: int | None) -> bool:
+        """Take down that a create is about to be sent; False when the intent is no longer its holder's.
+
+        Args:
+            intent: Whose create.
+            now: Unix seconds.
+            price: Credits that it will cost, where they were asked for; they count as spent from now on.
+            daily: What may be spent in 24 hours, this price included.
+
+        Raises:
+            BudgetExceeded: It would be more.
+        """
         first = func.coalesce(generations.c.sent_at, now)
         with self._engine.begin() as connection:
+            if price is not None and daily is not None and intent.price is None:
+                spent = self._spent(connection, now - _DAY)
+                if spent + price > daily:
+                    raise BudgetExceeded(
+                        f"It costs {price} credits, and {spent} of the {daily} that AIVIDEO_DAILY_CREDITS allows in 24"
+                        " hours are spent, so it was not sent."
+                    )
+            if price is not None:
+                self._own(connection, intent, price=price)
             return self._own(connection, intent, sent_at=first, last_sent_at=now, lost_at=None)
+
+    def spent(self, since: float) -> int:
+        """Credits spent since then, refunds given back, creates without an answer included."""
+        with self._reading.begin() as connection:
+            return self._spent(connection, since)
+
+    def _spent(self, connection: Connection, since: float) -> int:
+        cost = func.coalesce(generations.c.credits, generations.c.price, 0) - func.coalesce(generations.c.refunded, 0)
+        query = select(func.coalesce(func.sum(cost), 0)).where(
+            generations.c.account == self._account, generations.c.sent_at > since
+        )
+        return int(connection.execute(query).scalar_one())
+
+    def offer(self, code: str, request: str, price: int, now: float, until: float) -> None:
+        """Take down a code by which the user may agree to a price for a request."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(codes).where(codes.c.until <= now))
+            connection.execute(
+                insert(codes).values(
+                    digest=_digest(code), account=self._account, request=request, price=price, until=until
+                )
+            )
+
+    def redeem(self, code: str, request: str, price: int, now: float) -> bool:
+        """Use up a code; False when it was not given for this request and a price as high as this."""
+        with self._engine.begin() as connection:
+            gone = connection.execute(
+                delete(codes).where(
+                    codes.c.digest == _digest(code),
+                    codes.c.account == self._account,
+                    codes.c.request == request,
+                    codes.c.price >= price,
+                    codes.c.until > now,
+                )
+            )
+            return bool(gone.rowcount)
 
     def unanswered(self, intent: Intent, now: float) -> None:
         """Take down that the answer of an intent's create is lost."""
@@ -235,6 +292,7 @@ def _intent(row: Row[Any]) -> Intent:
         task_id=values["task_id"],
         status=values["status"],
         credits=values["credits"],
+        price=values["price"],
     )
 
 
@@ -242,6 +300,10 @@ def _known(row: Row[Any]) -> Known:
     return Known(
         model=row.model, sent_at=row.sent_at, charged=row.credits, delivered_at=row.delivered_at, file=row.file
     )
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 `generations` has a row for each intent, written before the create is sent. Stored: digests of the request, the
 idempotency key, a fingerprint of the account, task id, credits, the last state seen, times, the saved file's path.
+`codes` has one for each question that a user was asked in the chat: digests of the code and of the request, the price.
 Not stored: the API key, prompts, pictures, addresses of videos.
 """
 
@@ -86,6 +87,16 @@ quiet = Table(
     Column("until", Float, nullable=False),
 )
 
+codes = Table(
+    "codes",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("account", String(64), nullable=False),
+    Column("request", String(64), nullable=False),
+    Column("price", Integer, nullable=False),
+    Column("until", Float, nullable=False),
+)
+
 
 def _first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[generations, queries, quiet])
@@ -99,6 +110,7 @@ def _second(connection: Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE {generations.name} ADD COLUMN {column}")
     queries.drop(connection)  # they count for a minute
     queries.create(connection)
+    codes.create(connection)
 
 
 MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _second)

@@ -146,14 +146,11 @@ def submission_of(intent: Intent, task_id: str, state: Status, price: int | None
 
 
 def _alike(intent: Intent, listed: list[Listed]) -> list[Listed]:
-    """Listed tasks that may be an intent's by model, input and time, the likeliest first."""
+    """Listed tasks that may be an intent's by model and input, the oldest first."""
     alike = [
         entry
-        for entry in reversed(listed)  # the list is newest first; the oldest is the nearest to the sending
-        if entry.idempotency_key is None
-        and entry.task.model == intent.model
-        and intent.words.fits(entry.asked)
-        and _made_about(entry, intent)
+        for entry in reversed(listed)  # the list is newest first
+        if entry.idempotency_key is None and entry.task.model == intent.model and intent.words.fits(entry.asked)
     ]
     # The upstream may keep pictures elsewhere, or not tell them, so that others are no proof; the same are.
     return [entry for entry in alike if _is_pictured(intent, entry)] or alike
@@ -162,11 +159,25 @@ def _alike(intent: Intent, listed: list[Listed]) -> list[Listed]:
 def _fairly(intent: Intent, alike: list[Listed], rivals: Rivals) -> list[Listed] | None:
     """Of the tasks that may be an intent's those which it may take; None while that cannot be said."""
     alike = [entry for entry in alike if not any(_is_pictured(other, entry) for other in rivals.strangers)]
-    if alike and (rivals.waiting or (rivals.strangers and not _is_pictured(intent, alike[0]))):
+    mine = [entry for entry in alike if _made_about(entry, intent)]
+    if mine and (rivals.waiting or (rivals.strangers and not _is_pictured(intent, mine[0]))):
         return None
-    own = [entry for entry in alike if not any(_made_about(entry, twin) for twin in rivals.twins)]
-    # Where there is not one for each twin, one of them has to be sent again, and why not this.
-    return own or alike * (len(alike) > len(rivals.twins))
+    twins = [intent, *rivals.twins]
+    pairs = _paired(twins, alike)
+    if len(pairs) == len(twins):
+        return [pairs[intent.number]]
+    # There is not one for each twin, so one of them has to be sent again, and why not this.
+    return [entry for entry in mine if not any(_made_about(entry, twin) for twin in rivals.twins)]
+
+
+def _paired(intents: list[Intent], entries: list[Listed]) -> dict[int, Listed]:
+    """As many tasks as possible, each with an intent that it may have come of: the one that ends its wait first."""
+    pairs: dict[int, Listed] = {}
+    for entry in entries:
+        free = [intent for intent in intents if intent.number not in pairs and _made_about(entry, intent)]
+        if free:
+            pairs[min(free, key=lambda intent: (intent.last_sent_at or 0.0, intent.number)).number] = entry
+    return pairs
 
 
 def _is_pictured(intent: Intent, entry: Listed) -> bool:

@@ -17,6 +17,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from aivideo_mcp.accounts import Accounts
 from aivideo_mcp.background import Background
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.contracts import Contract
@@ -25,12 +26,14 @@ from aivideo_mcp.errors import (
     BudgetExceeded,
     ConfirmationRequired,
     IdempotencyConflict,
+    InvalidModel,
     LedgerUnavailable,
     SubmissionUncertain,
 )
 from aivideo_mcp.ledger import OWN_KEY, Intent, Ledger, Role, Wanted
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.submission.recovery import Made, Recovery, later, submission_of
+from aivideo_mcp.submission.spending import Bill, Spending, Terms
 from aivideo_mcp.tasks import Status
 
 logger = logging.getLogger(__name__)
@@ -40,22 +43,14 @@ _LOOK: Final = 0.25  # seconds between two looks at what another call is sending
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a caller grants beside the request: a price cap, a key for repeating, seconds of patience."""
-
-    max_credits: int | None = None
-    idempotency_key: str | None = None
-    max_wait: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Order:
-    """A request on its way to its task: the intent that it is, the cap on it, until when to seek a lost answer."""
+    """A request on its way to its task: the intent that it is, what is granted, until when to seek a lost answer."""
 
     intent: Intent
     request: Contract
-    cap: int | None
+    terms: Terms
     deadline: float
+    bill: Bill | None = None
 
 
 class Submissions:
@@ -65,14 +60,19 @@ class Submissions:
         settings: Caps and time-outs.
         upstream: Where to create.
         ledger: What was created before.
+        accounts: Which models are served.
         background: Where a create runs to its end even when its caller leaves.
     """
 
-    def __init__(self, settings: Settings, upstream: Upstream, ledger: Ledger, background: Background) -> None:
+    def __init__(
+        self, settings: Settings, upstream: Upstream, ledger: Ledger, accounts: Accounts, background: Background
+    ) -> None:
         self._settings = settings
         self._upstream = upstream
         self._ledger = ledger
+        self._accounts = accounts
         self._background = background
+        self._spending = Spending(settings, upstream, ledger, accounts)
         self._recovery = Recovery(upstream, ledger, settings.timeout)
         self._swept = False
 
@@ -88,17 +88,18 @@ class Submissions:
         Raises:
             SubmissionUncertain: The answer was lost, and no look could tell what became of it.
             BudgetExceeded: The quote is above a cap. Nothing was sent.
+            ConfirmationRequired: The user has to agree first. Nothing was sent.
+            InvalidModel: The account does not serve the model. Nothing was sent.
             LedgerUnavailable: No record could be made. Nothing was sent.
             IdempotencyConflict: The key was used for other arguments.
         """
-        cap = self._cap(terms)
         if not self._swept:  # once in a process's life
             self._swept = True
             self._background.group.start_soon(self._recovery.find_all)
         wanted = await anyio.to_thread.run_sync(Wanted.of, request, terms.idempotency_key)
         while True:
             # From the claim on the call must not be torn: an intent that is ours and that nobody works on blocks all.
-            work = functools.partial(self._claim, wanted, request, cap, fresh=fresh, deadline=deadline)
+            work = functools.partial(self._claim, wanted, request, terms, fresh=fresh, deadline=deadline)
             made = await self._run_to_its_end(work, deadline)
             if isinstance(made, Made):
                 return made
@@ -109,18 +110,15 @@ class Submissions:
                         next_steps=("Call again in a minute: you will join that generation and not pay again.",),
                     )
                 await anyio.sleep(_LOOK)
-            if isinstance(settled, Intent) and settled.task_id is not None:
-                return _joined(settled, settled.task_id)
+            if isinstance(settled, Intent) and settled.task_id is not None and not fresh:
+                return _joined(
+                    settled, settled.task_id
+                )  # who means a new one claims again: one joins, the next does not
 
-    def _cap(self, terms: Terms) -> int | None:
-        if self._settings.daily_credits is not None or self._settings.confirm_above is not None:
-            raise ConfirmationRequired(
-                "AIVIDEO_DAILY_CREDITS or AIVIDEO_CONFIRM_ABOVE is set, and this version cannot keep to it yet, so it"
-                " creates nothing.",
-                next_steps=("Ask the user to unset the variable; AIVIDEO_MAX_CREDITS and maxCredits are enforced.",),
-            )
-        caps = [cap for cap in (terms.max_credits, self._settings.max_credits) if cap is not None]
-        return min(caps, default=None)
+    async def code_for(self, request: Contract, price: int) -> str:
+        """A code by which the user may agree, in the chat, to this price for this request."""
+        wanted = await anyio.to_thread.run_sync(Wanted.of, request, None)
+        return await self._spending.code_for(wanted.digest, price)
 
     async def _run_to_its_end(self, work: Callable[[], Awaitable[Made | Intent]], deadline: float) -> Made | Intent:
         """Do what a caller's leaving must not interrupt, nor the end of its patience."""
@@ -150,7 +148,7 @@ class Submissions:
         return outcome
 
     async def _claim(
-        self, wanted: Wanted, request: Contract, cap: int | None, *, fresh: bool, deadline: float
+        self, wanted: Wanted, request: Contract, terms: Terms, *, fresh: bool, deadline: float
     ) -> Made | Intent:
         """The task of a request, or the intent that somebody else is bringing to its task."""
         intent, role = await self._ledger.claim(wanted, fresh=fresh)
@@ -159,7 +157,7 @@ class Submissions:
         if role is Role.JOIN:
             assert intent.task_id is not None
             return _joined(intent, intent.task_id)
-        order = _Order(intent, request, cap, deadline)
+        order = _Order(intent, request, terms, deadline)
         try:
             return await (self._send(order) if role is Role.SEND else self._resume(order))
         except BaseException:
@@ -169,8 +167,6 @@ class Submissions:
     async def _send(self, order: _Order) -> Made:
         """Send a create for the first time, within its cap."""
         try:
-            if order.cap is not None:
-                await self._check_price(order.request, order.cap)
             order = await self._about_to_send(order)
             return await self._post(order)
         except SubmissionUncertain as lost:
@@ -187,19 +183,16 @@ class Submissions:
         sent = order.intent.last_sent_at or 0.0
         return await self._recover(order, lost, max(0.0, sent + 2 * self._settings.timeout - self._ledger.now()))
 
-    async def _check_price(self, request: Contract, cap: int) -> None:
-        quote = await self._upstream.quote(request)
-        if quote.credits > cap:
-            raise BudgetExceeded(
-                f"{request.model} as asked costs {quote.credits} credits; the cap is {cap}. Nothing was sent."
-            )
-
     async def _about_to_send(self, order: _Order) -> _Order:
-        return replace(order, intent=await self._ledger.sending(order.intent))
+        """See that an order may be sent, once, and take down that it is."""
+        bill = order.bill or await self._spending.approve(order.request, order.intent, order.terms)
+        return replace(order, bill=bill, intent=await self._ledger.sending(order.intent, bill.price))
 
     async def _post(self, order: _Order) -> Made:
-        made = await self._upstream.create(order.request, order.intent.key, order.cap)
+        ceiling = order.bill.ceiling if order.bill else None
+        made = await self._upstream.create(order.request, order.intent.key, ceiling)
         logger.info("task %s (%s) created, %s credits", made.id, made.model, made.credits_charged)
+        self._accounts.note_charge()
         try:
             if not await self._ledger.issued(order.intent, made.id, made.status, made.credits_charged):
                 logger.warning("task %s was taken for another create's meanwhile", made.id)
@@ -227,7 +220,13 @@ class Submissions:
         if found is not None:
             return found
         logger.info("the create of intent %s left no task; it is sent again with its key", order.intent.number)
-        order = await self._about_to_send(order)
+        try:
+            order = await self._about_to_send(order)
+        except (InvalidModel, BudgetExceeded, ConfirmationRequired) as refusal:
+            refusal.message = f"{lost.message} No task of it is there. {refusal.message}"
+            raise
+        except AivideoError as failure:
+            raise later(lost, failure.retry_after or self._settings.timeout) from None
         try:
             return await self._post(order)
         except SubmissionUncertain as again:

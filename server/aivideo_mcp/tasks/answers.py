@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 from pydantic import Field as Declared
@@ -24,6 +24,8 @@ from aivideo_mcp.tasks.reading import (
     read_url,
     written,
 )
+
+USD_PER_CREDIT: Final = 0.01
 
 
 class Status(StrEnum):
@@ -164,12 +166,29 @@ class Account(Answer):
 
 
 class Quote(Answer):
-    """What the upstream would charge for a request, and whether the balance covers it."""
+    """What a request would cost, in credits and US dollars, and whether the balance covers it; None where unknown.
+
+    `estimate` marks a figure of this server's own table, which stands in where the upstream cannot be asked.
+    """
 
     model: str
-    credits: int
+    credits: int | None
+    usd: float | None
     current_balance: int | None = None
     affordable: bool | None = None
+    estimate: bool = False
+
+    @classmethod
+    def of(cls, model: str, price: int | None, balance: int | None, *, estimate: bool = False) -> Self:
+        """The quote that these figures make."""
+        return cls(
+            model=model,
+            credits=price,
+            usd=None if price is None else round(price * USD_PER_CREDIT, 2),
+            current_balance=balance,
+            affordable=None if price is None or balance is None else balance >= price,
+            estimate=estimate,
+        )
 
     @classmethod
     def read(cls, body: Mapping[str, Any], model: str) -> Self | None:
@@ -177,13 +196,10 @@ class Quote(Answer):
         price = read_count(body.get("credits"))
         if price is None:
             return None
-        affordable = body.get("affordable")
-        return cls(
-            model=model,
-            credits=price,
-            current_balance=read_count(body.get("currentBalance")),
-            affordable=affordable if isinstance(affordable, bool) else None,
-        )
+        quote = cls.of(model, price, read_count(body.get("currentBalance")))
+        said = {"usd": body.get("listPriceUsd"), "affordable": body.get("affordable")}
+        kinds = {"usd": (int, float), "affordable": (bool,)}
+        return quote.model_copy(update={name: value for name, value in said.items() if type(value) in kinds[name]})
 
 
 class Submission(Answer):

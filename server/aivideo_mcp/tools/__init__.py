@@ -2,10 +2,12 @@
 
 table      one row a tool: words, annotations, schemas, handler
 handlers   what each does
+consent    the user's yes to a price
+call       what a call brings along
 arguments  the arguments beside the generation fields
 """
 
-from aivideo_mcp.tools.handlers import Call
+from aivideo_mcp.tools.call import Answered, Call
 from aivideo_mcp.tools.table import TOOLS, Hints, Tool
 
-__all__ = ["TOOLS", "Call", "Hints", "Tool"]
+__all__ = ["TOOLS", "Answered", "Call", "Hints", "Tool"]

@@ -6,6 +6,7 @@ Numbers may come as strings; null means left out.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,8 +14,10 @@ from aivideo_mcp.contracts import shown
 from aivideo_mcp.errors import InvalidPayload
 from aivideo_mcp.submission import Terms
 
+TERMS: Final = ("maxCredits", "idempotencyKey", "confirmationCode")  # what every tool that spends takes
 _MOST_CREDITS: Final = 1_000_000
 _DIGITS: Final = 20  # characters of a number; more is no number that we take
+_CODE: Final = re.compile(r"[A-Za-z0-9]{4,12}")
 _KEY_LENGTH: Final = (8, 128)  # characters, the upstream's bounds
 
 
@@ -40,7 +43,7 @@ def read_terms(options: Mapping[str, Any], longest: int | None = None) -> Terms:
     """What the caller grants.
 
     Args:
-        options: `maxCredits`, `idempotencyKey`, `maxWaitSeconds`, each optional.
+        options: Those of TERMS, and `maxWaitSeconds`, each optional.
         longest: The most that `maxWaitSeconds` may ask for.
 
     Raises:
@@ -50,6 +53,7 @@ def read_terms(options: Mapping[str, Any], longest: int | None = None) -> Terms:
         max_credits=_credits(options.get("maxCredits")),
         idempotency_key=_key(options.get("idempotencyKey")),
         max_wait=None if longest is None else _wait(options.get("maxWaitSeconds"), longest),
+        confirmation_code=_code(options.get("confirmationCode")),
     )
 
 
@@ -78,6 +82,14 @@ def _key(value: object) -> str | None:
     if not (isinstance(value, str) and least <= len(value) <= most and value.isascii() and value.isprintable()):
         raise InvalidPayload(f"idempotencyKey is not allowed; use {least} to {most} printable ASCII characters")
     return value
+
+
+def _code(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _CODE.fullmatch(value.strip()):
+        raise InvalidPayload("confirmationCode is not allowed; use the code that the user was shown, such as K7QM2X")
+    return value.strip().upper()
 
 
 def _number(value: object) -> float | None:

@@ -7,42 +7,29 @@ so that every fault is one clear error and nothing is sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio.to_thread
 
 from aivideo_mcp.contracts import MODELS, Contract, model_named, read_request
 from aivideo_mcp.errors import AivideoError, GenerationFailed, InvalidPayload, TaskCancelled, UnknownError
-from aivideo_mcp.reporting import Tell
 from aivideo_mcp.schemas import describe_model
+from aivideo_mcp.submission import Terms
 from aivideo_mcp.tasks import Catalogue, Envelope, Model, Status, Task, check_task_id
-from aivideo_mcp.tools.arguments import alone, read_terms, split
+from aivideo_mcp.tools.arguments import TERMS, alone, read_terms, split
+from aivideo_mcp.tools.call import Call
+from aivideo_mcp.tools.consent import agreed
 from aivideo_mcp.workflow import Waited, Workflow
 
 _LARGE: Final = 64 * 1024  # characters from which on arguments are checked in a thread: they hold pictures
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a tool: what the caller wrote, and how it can be kept informed.
-
-    Attributes:
-        arguments: As they came, unchecked.
-        tell: Takes a progress message.
-        seen: Whether the caller can see progress.
-    """
-
-    arguments: Mapping[str, Any]
-    tell: Tell
-    seen: bool
-
-
 async def create(workflow: Workflow, call: Call) -> Envelope:
     """Start a generation; return its task id at once."""
-    options, fields = split(call.arguments, "maxCredits", "idempotencyKey")
+    options, fields = split(call.arguments, *TERMS)
     terms = read_terms(options)
-    it = await workflow.create(await _request(workflow, fields), terms)
+    request = await _request(workflow, call, fields)
+    it = await agreed(workflow, call, request, terms, lambda terms: workflow.create(request, terms))
     made = it.submission
     return Envelope(
         ok=True,
@@ -59,15 +46,32 @@ async def create(workflow: Workflow, call: Call) -> Envelope:
 
 async def generate(workflow: Workflow, call: Call) -> Envelope:
     """Create and wait, or go on waiting for `taskId` alone."""
-    options, fields = split(call.arguments, "maxCredits", "idempotencyKey", "maxWaitSeconds", "taskId")
+    options, fields = split(call.arguments, *TERMS, "maxWaitSeconds", "taskId")
     terms = read_terms(options, longest=workflow.settings.max_wait_s)
     if "taskId" in options:
         if others := sorted({*fields, *options} - {"taskId", "maxWaitSeconds"}):
             raise InvalidPayload(f"taskId stands alone: it cannot be combined with {', '.join(others)[:200]}")
         task_id = check_task_id(options["taskId"])
         return _outcome(await workflow.resume(task_id, terms, call.tell, seen=call.seen))
-    request = await _request(workflow, fields)
-    return _outcome(await workflow.generate(request, terms, call.tell, seen=call.seen))
+    request = await _request(workflow, call, fields)
+
+    async def make(terms: Terms) -> Waited:
+        return await workflow.generate(request, terms, call.tell, seen=call.seen)
+
+    return _outcome(await agreed(workflow, call, request, terms, make))
+
+
+async def quote(workflow: Workflow, call: Call) -> Envelope:
+    """Tell what a generation would cost."""
+    request = await _request(workflow, call, call.arguments)
+    it, failure = await workflow.quote(request)
+    steps = [f"The upstream could not be asked, so this is an estimate: {failure}"] if failure else []
+    if it.credits is None:
+        steps = [f"The price is unknown: {failure}", f"Usual for {request.model}: {request.price.text}."]
+    elif it.affordable is False:
+        steps.append("The balance does not cover it: ask the user to top up, or choose something cheaper.")
+    steps.append("Tell the user the price; generate_video with the same arguments makes the video.")
+    return Envelope(ok=True, data=it, next_steps=tuple(steps))
 
 
 async def status(workflow: Workflow, call: Call) -> Envelope:
@@ -113,11 +117,23 @@ def named_task(arguments: Mapping[str, Any]) -> str | None:
         return None
 
 
-async def _request(workflow: Workflow, fields: Mapping[str, Any]) -> Contract:
-    local = workflow.pictures.read if workflow.pictures else None
-    if local is None and _weight(fields) < _LARGE:
+async def _request(workflow: Workflow, call: Call, fields: Mapping[str, Any]) -> Contract:
+    """The request that the fields make; local pictures are read on the way."""
+    pictures = workflow.pictures
+    if pictures is None and _weight(fields) < _LARGE:
         return read_request(fields)
-    return await anyio.to_thread.run_sync(read_request, fields, local)
+    if pictures is not None and _names_files(fields):
+        pictures = pictures.narrowed(await call.roots())
+    return await anyio.to_thread.run_sync(read_request, fields, pictures.read if pictures else None)
+
+
+def _names_files(value: object) -> bool:
+    """Whether there is a text that may name a file."""
+    if isinstance(value, str):
+        return value[:5].lower() not in ("http:", "https", "data:") and any(sign in value[:200] for sign in "/\\")
+    if isinstance(value, Mapping):
+        return any(map(_names_files, value.values()))
+    return isinstance(value, list) and any(map(_names_files, value))
 
 
 def _weight(value: object) -> int:

@@ -12,9 +12,9 @@ from typing import Final
 
 from aivideo_mcp.errors import AivideoError, UnknownError
 from aivideo_mcp.schemas import Schema, generation_properties
-from aivideo_mcp.tasks import Answer, Catalogue, Envelope, Sighting, Submission, Task
+from aivideo_mcp.tasks import Answer, Catalogue, Envelope, Quote, Sighting, Submission, Task
 from aivideo_mcp.tools import handlers
-from aivideo_mcp.tools.handlers import Call
+from aivideo_mcp.tools.call import Call
 from aivideo_mcp.workflow import Workflow
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,11 @@ class Tool:
 
 
 _TASK_ID: Final[Schema] = {"taskId": {"type": "string"}}
-_SPENDING: Final[Schema] = {"maxCredits": {"type": "integer", "minimum": 0}, "idempotencyKey": {"type": "string"}}
+_SPENDING: Final[Schema] = {
+    "maxCredits": {"type": "integer", "minimum": 0},
+    "idempotencyKey": {"type": "string"},
+    "confirmationCode": {"type": "string"},
+}
 
 
 def _generation() -> Schema:
@@ -74,6 +78,7 @@ def _generation() -> Schema:
         **generation_properties(describe=True),
         "maxCredits": {**_SPENDING["maxCredits"], "description": "Refuse if dearer."},
         "idempotencyKey": {"type": "string", "description": "8 to 128 characters; the same key never pays twice."},
+        "confirmationCode": {"type": "string", "description": "Only when the user gave it to you."},
         "maxWaitSeconds": {"type": "number", "minimum": 0},
         "taskId": {"type": "string", "description": "Alone: go on waiting for this task."},
     }
@@ -109,6 +114,19 @@ TOOLS: Final[tuple[Tool, ...]] = (
         required=("model",),
         answer=Submission,
         handle=handlers.create,
+    ),
+    Tool(
+        name="quote_generation",
+        title="Ask the price",
+        description=(
+            "Ask what a generation would cost, free: credits, USD, balance, affordable. Same fields as "
+            "generate_video; nothing is created. Ask before spending; list_models only has rules of thumb."
+        ),
+        hints=Hints(read_only=True, destructive=False, idempotent=True),
+        properties=lambda: generation_properties(describe=False),
+        required=("model",),
+        answer=Quote,
+        handle=handlers.quote,
     ),
     Tool(
         name="get_status",
