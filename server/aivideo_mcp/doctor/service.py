@@ -68,9 +68,8 @@ async def _account(settings: Settings, upstream: Upstream) -> Account:
     """The account; without a key, what keeps a request without one from being answered."""
     if settings.api_key is not None:
         return await upstream.account()
-    from aivideo_mcp.client.exchange import SMALL_ANSWER  # noqa: PLC0415 - brings httpx, 0.1 s
-
     exchange = await upstream.exchange()
+    from aivideo_mcp.client.exchange import SMALL_ANSWER  # noqa: PLC0415 - loaded by now
     from aivideo_mcp.client.judging import judge  # noqa: PLC0415 - the same
 
     reply = await exchange.send("GET", "/api/v1/account", {"Accept": "application/json"}, ceiling=SMALL_ANSWER)
