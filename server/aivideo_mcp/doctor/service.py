@@ -102,7 +102,7 @@ def _unconnected(settings: Settings, failure: NotSent) -> tuple[str, str]:
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return f"the name {address.hostname} cannot be resolved (DNS).", _ONLINE
     if isinstance(secure, ssl.SSLCertVerificationError):
-        finding = f"its certificate is not trusted (TLS): {secure.verify_message}."
+        finding = f"its certificate is not trusted (TLS): {secure.verify_message.rstrip('.')}."
         return finding, "Check this machine's clock and, behind a proxy that reads along, SSL_CERT_FILE."
     if secure is not None:
         finding = f"no secure connection could be made (TLS): {secure.reason or 'the handshake failed'}."
