@@ -17,7 +17,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 import aivideo_mcp
-from aivideo_mcp.cli import _parser
+from aivideo_mcp.cli.parser import command_parser
 from aivideo_mcp.sandbox import SandboxOptions
 from tests.processes import environment
 
@@ -80,7 +80,7 @@ def test_every_command_in_the_readme_is_understood() -> None:
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("aivideo-mcp")]
     assert commands
     for command in commands:
-        arguments = _parser().parse_args(command)
+        arguments = command_parser().parse_args(command)
         SandboxOptions(faults=tuple(arguments.fault))
 
 

@@ -3,6 +3,7 @@
 The rooms, each importing only from those below it (enforced by import-linter):
 
     cli, demo     commands and what they print
+    doctor        what of all that a server needs is right, what is wrong, what to do
     transports    stdio with signals, SSE, streamable HTTP
     app           the table of tools becomes an MCP server; the one error boundary
     offers        resources, subscriptions, prompts, completions

@@ -1,4 +1,4 @@
-"""What commands show of a running job on stderr: one line that moves on a terminal, plain lines elsewhere."""
+"""What commands tell people on stderr: plain lines, and a line that moves on a terminal while a job runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from typing import TextIO
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ASCII_FRAMES = "|/-\\"
+
+
+def say(line: str) -> None:
+    """Tell a person one line."""
+    sys.stderr.write(f"aivideo-mcp: {line}\n")
+    sys.stderr.flush()
 
 
 class ProgressLine:

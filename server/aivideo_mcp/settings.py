@@ -242,7 +242,17 @@ def read_settings(environment: Mapping[str, str], **flags: Any) -> Settings:  # 
     Raises:
         ConfigurationError: One line that names the variable, its fault and an example, never a secret's value.
     """
+    values, faults = _parsed(environment)
+    for name, fault in faults.items():
+        variable = VARIABLES[name]
+        raise ConfigurationError(f"{variable.name} {fault}. Example: {variable.name}={variable.example}")
+    return Settings(**values | flags)
+
+
+def _parsed(environment: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """By field: the values of the variables that are set, and the faults of those that cannot be used."""
     values: dict[str, Any] = {}
+    faults: dict[str, str] = {}
     for name, variable in VARIABLES.items():
         text = environment.get(variable.name, "").strip()
         if not text:
@@ -250,13 +260,36 @@ def read_settings(environment: Mapping[str, str], **flags: Any) -> Settings:  # 
         try:
             values[name] = variable.parse(text)
         except ValueError as fault:
-            raise ConfigurationError(f"{variable.name} {fault}. Example: {variable.name}={variable.example}") from None
-    return Settings(**values | flags)
+            faults[name] = str(fault)
+    return values, faults
 
 
 def process_settings(**flags: Any) -> Settings:  # noqa: ANN401 - values of any field
-    """The settings of this process: the one place where the environment is read."""
+    """The settings of this process; nothing outside of this module reads the environment."""
     return read_settings(os.environ, **flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The environment variable by variable, for who wants to know of every fault.
+
+    Attributes:
+        settings: As far as they can be read; the default stands for what cannot.
+        given: The fields whose variables are set and good.
+        faults: By field, what is wrong with the variables that cannot be used; never a value.
+        strange: Names that look like ours and are not.
+    """
+
+    settings: Settings
+    given: frozenset[str]
+    faults: Mapping[str, str]
+    strange: tuple[str, ...] = ()
+
+
+def process_survey() -> Survey:
+    """What the environment of this process amounts to."""
+    values, faults = _parsed(os.environ)
+    return Survey(Settings(**values), frozenset(values), faults, tuple(strange_variables()))
 
 
 def strange_variables() -> list[str]:

@@ -46,6 +46,14 @@ class SharedBudget:
                 connection.execute(insert(queries).values(origin=origin, at=now, window=window, direct=direct))
             return pause
 
+    def spent(self, origin: str, window: float, now: float) -> tuple[int, float]:
+        """How many queries count right now, and for how many seconds the upstream wants none."""
+        with self._engine.begin() as connection:
+            hush = connection.execute(select(quiet).where(quiet.c.origin == origin)).one_or_none()
+            made = connection.execute(select(queries).where(queries.c.origin == origin)).all()
+        kept = hush.until - now if hush is not None and hush.noted_at <= now + 1 else 0.0
+        return sum(now < row.at + min(row.window, window) <= now + window + 1 for row in made), max(0.0, kept)
+
     def hush(self, origin: str, seconds: float, clock: Callable[[], float]) -> None:
         """Keep every process from asking for so long, or for longer where longer was asked for before."""
         with self._engine.begin() as connection:

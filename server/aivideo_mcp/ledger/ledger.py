@@ -19,8 +19,9 @@ import anyio.to_thread
 from aivideo_mcp.errors import BudgetSpent, LedgerUnavailable
 from aivideo_mcp.ledger.alone import OwnBudget
 from aivideo_mcp.ledger.presence import Presence, lock
-from aivideo_mcp.ledger.records import SWEEP, Intent, Known, Rivals, Role, Wanted
+from aivideo_mcp.ledger.records import SWEEP, Intent, Known, Rivals, Role, Standing, Wanted
 from aivideo_mcp.settings import Settings
+from aivideo_mcp.tasks import Status
 
 if TYPE_CHECKING:  # SQLAlchemy comes at first use, in a thread
     from aivideo_mcp.ledger.store import Store
@@ -38,6 +39,7 @@ class InThread(Protocol):
 
 
 _FILE: Final = "ledger.sqlite3"
+_ASIDE: Final = "ledger.corrupt-*.sqlite3"  # what `file` set aside
 _THREADS: Final = 2  # at work at once: more would only wait for one another, and keep the event loop waiting
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
@@ -189,6 +191,26 @@ class Ledger:
     async def known(self) -> dict[str, Known]:
         """What is known of all tasks that were created here, by their ids."""
         return await self._do(lambda store: store.known())
+
+    async def standing(self) -> Standing | None:
+        """How the ledger stands; None where there is none yet, which this does not change."""
+        folder = self._settings.state_folder
+
+        def look(store: Store) -> Standing:
+            assert self._presence is not None
+            ended = [Status.read(status).terminal for status in store.owed()]
+            made, quiet = store.budget.spent(self._origin, _MINUTE, self._wall())
+            return Standing(
+                running=ended.count(False),
+                undelivered=ended.count(True),
+                lost=sum(not self._is_at_work(intent) for intent in store.lost()),
+                processes=self._presence.others(),
+                queries=max(0, self._settings.queries_per_minute - made),
+                quiet=quiet,
+                aside=tuple(sorted(file.name for file in folder.glob(_ASIDE))),
+            )
+
+        return await self._do(look) if await self._in_thread((folder / _FILE).exists) else None
 
     async def saw(self, task_id: str, status: str) -> None:
         """Take down a task's state."""

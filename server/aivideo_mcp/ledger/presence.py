@@ -56,6 +56,12 @@ class Presence:
         with self._probing():
             return _is_held(self._file(process))
 
+    def others(self) -> int:
+        """How many other processes are there."""
+        with self._probing():
+            files = [file for file in (self._folder / "alive").iterdir() if file.name != self.me]
+            return sum(map(_is_held, files))
+
     def _file(self, process: str) -> Path:
         return self._folder / "alive" / process
 

@@ -124,6 +124,28 @@ class Rivals:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How the ledger stands: this account's generations, and what the processes on it share.
+
+    Attributes:
+        running: Tasks that had not ended when they were last looked at, and are owed to a caller.
+        undelivered: Tasks that ended, and whose outcome no caller got.
+        lost: Creates whose answer is lost and that nobody is at work on.
+        processes: How many other processes have the ledger open.
+        queries: How many may be made right now; `quiet` is for how many seconds the upstream wants none.
+        aside: Names of files that were damaged and set aside.
+    """
+
+    running: int
+    undelivered: int
+    lost: int
+    processes: int
+    queries: int
+    quiet: float
+    aside: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is known here of a task that was created here; times are Unix seconds, amounts credits."""
 

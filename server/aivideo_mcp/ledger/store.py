@@ -205,6 +205,17 @@ class Store:
         with self._reading.begin() as connection:
             return {row.task_id: _known(row) for row in connection.execute(query)}
 
+    def owed(self) -> list[str]:
+        """The states, as they were last seen, of the account's tasks whose outcome no caller has got."""
+        query = select(generations.c.status).where(
+            generations.c.account == self._account,
+            generations.c.task_id.is_not(None),
+            generations.c.delivered_at.is_(None),
+            generations.c.gone_at.is_(None),
+        )
+        with self._reading.begin() as connection:
+            return [status or "" for status in connection.execute(query).scalars()]
+
     def about(self, task_id: str) -> Known | None:
         """What is known of a task; None where it has no row."""
         query = select(generations).where(generations.c.account == self._account, generations.c.task_id == task_id)

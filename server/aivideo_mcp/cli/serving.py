@@ -1,0 +1,123 @@
+"""The commands that serve until they are told to end: `serve` and `sandbox`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from aivideo_mcp.console import say
+from aivideo_mcp.errors import ConfigurationError
+from aivideo_mcp.settings import Settings, process_settings, strange_variables
+
+if TYPE_CHECKING:
+    from aivideo_mcp.sandbox import RunningSandbox
+
+SANDBOX_SPEED: Final = 60.0
+_NO_KEY: Final = (
+    "AIVIDEO_API_KEY is not set: tools are listed, but every call that needs the API answers AUTH_FAILED. "
+    "Set it in the client's configuration, or start with --sandbox to try without a key."
+)
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Serve MCP; with --sandbox, over an upstream of its own."""
+    from aivideo_mcp.app import build_server  # noqa: PLC0415 - brings mcp, 0.7 s that `run` does not need
+    from aivideo_mcp.receipts import Receipts  # noqa: PLC0415 - the same
+    from aivideo_mcp.transports import Address, serve_network, serve_stdio  # noqa: PLC0415 - the same
+    from aivideo_mcp.workflow import open_workflow  # noqa: PLC0415 - the same
+
+    if not arguments.sandbox and (arguments.fault or arguments.speed is not None or arguments.credits is not None):
+        raise ConfigurationError(
+            "--fault, --speed and --credits are for the sandbox. Example: serve --sandbox --speed 60"
+        )
+
+    async def serving() -> None:
+        async with _settings(arguments) as settings:
+            address = listener = None
+            if arguments.transport != "stdio":
+                address = Address(arguments.transport, arguments.host, arguments.port, settings.http_token)
+                listener = address.listen()
+            if settings.api_key is None:
+                say(_NO_KEY)
+            for name in strange_variables():
+                say(f"{name} is no variable of this version and has no effect; see the README for those that are")
+            async with open_workflow(settings) as workflow:
+                receipts = Receipts(workflow.note_delivery)
+                server = build_server(workflow, receipts, sandbox=arguments.sandbox)
+
+                async def closing() -> None:
+                    await workflow.aclose()
+                    if arguments.sandbox and process_settings().state_dir is None:
+                        shutil.rmtree(settings.state_folder, ignore_errors=True)  # an exit by signal unwinds nothing
+
+                if address and listener:
+                    say(f"MCP at {address.url(listener)}")
+                    await serve_network(server, address, listener, closing, receipts.written)
+                else:
+                    await serve_stdio(server, closing, receipts.written)
+
+    anyio.run(serving)
+    return 0
+
+
+def sandbox(arguments: argparse.Namespace) -> int:
+    """Serve the embedded upstream alone."""
+
+    async def serving() -> None:
+        async with _running_sandbox(arguments, port=arguments.port) as running:
+            say(f"SANDBOX at {running.url}: no real videos, no real credits. Stop it with Ctrl-C.")
+            say(f"Use it with AIVIDEO_BASE_URL={running.url} AIVIDEO_API_KEY={running.key}")
+            await until_signal()
+
+    from aivideo_mcp.transports import until_signal  # noqa: PLC0415 - brings mcp
+
+    anyio.run(serving)
+    return 0
+
+
+@asynccontextmanager
+async def _settings(arguments: argparse.Namespace) -> AsyncIterator[Settings]:
+    """The process's settings; with --sandbox those of a sandbox that runs as long as the context."""
+    if not arguments.sandbox:
+        yield process_settings()
+        return
+    process_settings()  # a bad variable is told before anything starts
+    async with _running_sandbox(arguments) as running:
+        speed = arguments.speed or SANDBOX_SPEED
+        say(f"SANDBOX inside, at {running.url}: no real videos, no real credits, {speed:g} times faster")
+        settings = process_settings(base_url=running.url, api_key=running.key)
+        if settings.state_dir is not None:
+            yield settings
+            return
+        with tempfile.TemporaryDirectory(
+            prefix="aivideo-sandbox-", ignore_cleanup_errors=True
+        ) as state:  # its tasks end with it, and so may these
+            yield replace(settings, state_dir=Path(state))
+
+
+@asynccontextmanager
+async def _running_sandbox(arguments: argparse.Namespace, port: int = 0) -> AsyncIterator[RunningSandbox]:
+    from aivideo_mcp.sandbox import SandboxOptions, running_sandbox  # noqa: PLC0415 - only where it is asked for
+
+    try:
+        given = {"speed": arguments.speed, "credits": arguments.credits}
+        options = SandboxOptions(
+            port=port,
+            faults=tuple(arguments.fault),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    except ValueError as fault:
+        raise ConfigurationError(f"the sandbox cannot be set up so: {fault}") from None
+    try:
+        async with running_sandbox(options) as running:
+            yield running
+    except OSError as fault:
+        raise ConfigurationError(f"port {port} cannot be used: {fault.strerror}. Example: --port 0") from None
