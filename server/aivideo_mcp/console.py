@@ -30,6 +30,8 @@ class ProgressLine:
         encoding = (self._stream.encoding or "ascii").lower()
         self._frames = itertools.cycle(_FRAMES if encoding.startswith("utf") else _ASCII_FRAMES)
         self._message = ""
+        self.still = False
+        """Whether nothing is drawn, since somebody is typing."""
 
     async def tell(self, message: str) -> None:
         """Show a message."""
@@ -48,6 +50,8 @@ class ProgressLine:
             self._stream.flush()
 
     def _draw(self, end: str) -> None:
+        if self.still:
+            return
         if self._moving:
             width = shutil.get_terminal_size().columns - 3
             self._stream.write(f"\r\x1b[2K{next(self._frames)} {self._message[:width]}{end}")

@@ -31,12 +31,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("--action and --taskId belong together. Example: --action getTask --taskId ck12ab")
     settings = process_settings()
     tool = "generate_video" if making else ACTIONS[arguments.action]
-    given = {"model": arguments.model, "payload": arguments.payload} if making else {"taskId": arguments.task_id}
+    given = {"taskId": arguments.task_id}
+    if making:
+        named = ("model", "payload", "maxCredits", "idempotencyKey", "confirmationCode")
+        given = {name: getattr(arguments, name) for name in named}
     return 0 if anyio.run(_call, tool, given, settings) else 1
 
 
 async def _call(name: str, given: dict[str, Any], settings: Settings) -> bool:
     """One tool call without MCP, progress on stderr, the envelope on stdout; whether it is ok."""
+    from aivideo_mcp.cli.terminal import TerminalAsker  # noqa: PLC0415 - brings the tools
     from aivideo_mcp.tools import TOOLS, Call  # noqa: PLC0415 - the contracts, which serve imports with mcp
     from aivideo_mcp.workflow import open_workflow  # noqa: PLC0415 - the same
 
@@ -50,7 +54,7 @@ async def _call(name: str, given: dict[str, Any], settings: Settings) -> bool:
                 line.turn()
 
         group.start_soon(turn)
-        envelope = await tool.call(workflow, Call(given, line.tell, seen=True))
+        envelope = await tool.call(workflow, Call(given, line.tell, seen=True, asker=TerminalAsker(line)))
         group.cancel_scope.cancel()
         line.close()
         print(json.dumps(envelope.model_dump(mode="json", by_alias=True), indent=2), flush=True)
