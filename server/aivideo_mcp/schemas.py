@@ -25,7 +25,7 @@ _NOISE: Final = ("$defs", "default", "description", "properties", "required", "t
 MEANINGS: Final[Mapping[str, str]] = {
     "prompt": "What happens in the video.",
     "prompts": "One prompt per 5 s segment.",
-    "image": "Picture to animate: public URL or data:image/...;base64 URI.",
+    "image": "Picture to animate: public URL, data:image/...;base64 URI, or path if allowed.",
     "images": "Reference pictures, as image.",
     "lastFrame": "Picture to end on, as image.",
     "referenceImages": "As image; not with image or lastFrame.",

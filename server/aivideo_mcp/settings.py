@@ -156,7 +156,7 @@ class Settings:
         _folder,
         None,
         "/home/me/Videos",
-        "Folder where `generate_video` saves finished videos; unset = not saved",
+        "Folder where finished videos are saved; unset = not saved",
     )
     image_dirs: tuple[Path, ...] = _variable(
         "AIVIDEO_IMAGE_DIRS",
@@ -179,15 +179,14 @@ class Settings:
         _whole(0, 10_000_000),
         None,
         "500",
-        "Rolling 24-hour cap. Not enforced yet: while it is set, this version refuses to create anything",
+        "Spending cap for any 24 hours, over all servers on this state folder; refunds are given back",
     )
     confirm_above: int | None = _variable(
         "AIVIDEO_CONFIRM_ABOVE",
         _whole(0, 1_000_000),
         None,
         "50",
-        "Ask the user above this many credits. Not possible yet: while it is set, this version refuses to create"
-        " anything",
+        "Ask the user before a generation that costs more credits than this",
     )
     max_wait_s: int = _variable(
         "AIVIDEO_MAX_WAIT_S", _whole(1, 86_400), 1200, "1200", "Longest single wait in `generate_video`"
