@@ -2,6 +2,7 @@
 
 table      one row a tool: words, annotations, schemas, handler
 handlers   what each does
+history    those that look back: the account, the list of tasks, a video to be saved
 arguments  the arguments beside the generation fields
 """
 

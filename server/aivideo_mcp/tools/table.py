@@ -12,8 +12,8 @@ from typing import Final
 
 from aivideo_mcp.errors import AivideoError, UnknownError
 from aivideo_mcp.schemas import Schema, generation_properties
-from aivideo_mcp.tasks import Answer, Catalogue, Envelope, Sighting, Submission, Task
-from aivideo_mcp.tools import handlers
+from aivideo_mcp.tasks import Answer, Catalogue, Envelope, History, Sighting, Standing, Submission, Task
+from aivideo_mcp.tools import handlers, history
 from aivideo_mcp.tools.handlers import Call
 from aivideo_mcp.workflow import Workflow
 
@@ -163,5 +163,48 @@ TOOLS: Final[tuple[Tool, ...]] = (
         required=(),
         answer=Catalogue,
         handle=handlers.models,
+    ),
+    Tool(
+        name="list_tasks",
+        title="List tasks",
+        description=(
+            "List this account's tasks, newest first, free: state, credits, prompt, videoUrl, file, and which videos "
+            "expire unsaved. Finds a lost taskId; get_task tells more of one."
+        ),
+        hints=Hints(read_only=True, destructive=False, idempotent=True),
+        properties=lambda: {
+            "status": {"type": "string", "enum": list(history.STATES)},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+        },
+        required=(),
+        answer=History,
+        handle=history.tasks,
+    ),
+    Tool(
+        name="download_video",
+        title="Save a video",
+        description=(
+            "Save a finished task's video in the user's output folder, free, and return its path in file. Not needed "
+            "after generate_video where file is set. Repeating goes on where it broke off."
+        ),
+        hints=Hints(read_only=False, destructive=False, idempotent=True),
+        properties=lambda: _TASK_ID,
+        required=("taskId",),
+        answer=Task,
+        handle=history.download,
+        hands_over=True,
+    ),
+    Tool(
+        name="get_account",
+        title="Show the account",
+        description=(
+            "Show the credit balance, limits, models served and what was spent here in 24 hours, free. "
+            "Prices are in list_models."
+        ),
+        hints=Hints(read_only=True, destructive=False, idempotent=True),
+        properties=dict,
+        required=(),
+        answer=Standing,
+        handle=history.account,
     ),
 )
