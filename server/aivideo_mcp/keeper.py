@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 MOST: Final = 50  # tasks that are waited for at once
 _LOOK: Final = 60.0  # seconds between two looks into the ledger, for tasks whose callers left before they had an id
 _PAUSES: Final = (60.0, 300.0, 900.0, 3600.0)  # seconds between the tries of a save that fails; the last one again
+_AFTER_YOU: Final = 2.0  # seconds by which a caller who waits for the same video goes first, and is told how far it is
 _END: Final = 1.0  # seconds that its end may take
 
 
@@ -69,6 +70,7 @@ class Keeper:
         """See to it that a task's video is saved, so many seconds after it was created."""
         self._settled.discard(task_id)
         self._add(task_id, model, self._ledger.now() - age)
+        self._fill()
         self.begin()
 
     async def aclose(self) -> None:
@@ -84,7 +86,6 @@ class Keeper:
     def _add(self, task_id: str, model: str | None, since: float) -> None:
         if task_id not in self._at_work and task_id not in self._settled:
             self._waiting.setdefault(task_id, (since, model))
-            self._fill()
 
     def _fill(self) -> None:
         """Take up as many tasks as may be, those first whose files expire first."""
@@ -151,6 +152,7 @@ class Keeper:
             await self._histories.learned(task)
             if task.state is not Status.COMPLETED or task.video_url is None:
                 return
+            await anyio.sleep(_AFTER_YOU)
             try:
                 told = await self._shelf.keep(task)
             except DownloadFailed as failure:

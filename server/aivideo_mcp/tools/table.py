@@ -168,13 +168,13 @@ TOOLS: Final[tuple[Tool, ...]] = (
         name="list_tasks",
         title="List tasks",
         description=(
-            "List this account's tasks, newest first, free: state, credits, prompt, videoUrl, file, and which videos "
-            "expire unsaved. Finds a lost taskId; get_task tells more of one."
+            "List this account's tasks, newest first, free: state, prompt, credits, file, videoUrl. Finds lost ids for "
+            "get_task."
         ),
         hints=Hints(read_only=True, destructive=False, idempotent=True),
         properties=lambda: {
             "status": {"type": "string", "enum": list(history.STATES)},
-            "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 100},
         },
         required=(),
         answer=History,
@@ -184,8 +184,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         name="download_video",
         title="Save a video",
         description=(
-            "Save a finished task's video in the user's output folder, free, and return its path in file. Not needed "
-            "after generate_video where file is set. Repeating goes on where it broke off."
+            "Save a finished task's video in the output folder, free; file is its path. generate_video does so itself."
         ),
         hints=Hints(read_only=False, destructive=False, idempotent=True),
         properties=lambda: _TASK_ID,
@@ -198,8 +197,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         name="get_account",
         title="Show the account",
         description=(
-            "Show the credit balance, limits, models served and what was spent here in 24 hours, free. "
-            "Prices are in list_models."
+            "Show balance, limits and models served, free, and credits spent here in 24 h; list_models has prices."
         ),
         hints=Hints(read_only=True, destructive=False, idempotent=True),
         properties=dict,
