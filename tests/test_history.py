@@ -255,8 +255,11 @@ async def test_one_state_can_be_asked_for(status: str) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"status": "DONE"}, {"status": "UNKNOWN"}, {"status": 1}, {"limit": 0}, {"limit": 101}, {"limit": 1.5}]
-    + [{"limit": True}, {"limit": "many"}, {"page": 2}],
+    [
+        *({"status": word} for word in ("DONE", "UNKNOWN", 1)),
+        *({"limit": number} for number in (0, 101, 1.5, True, "many")),
+        {"page": 2},
+    ],
 )
 async def test_what_cannot_be_asked_for_is_refused_with_what_can(wrong: dict[str, Any]) -> None:
     network = FakeNetwork()

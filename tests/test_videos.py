@@ -80,7 +80,7 @@ async def test_a_finished_video_is_saved_and_its_path_told(mode: str, tmp_path: 
     async def listen(_done: float, _total: float | None, message: str) -> None:
         told.append(message)
 
-    async with session(finished(), mode, output_dir=tmp_path) as (client, workflow):
+    async with session(finished(), mode, output_dir=tmp_path) as (client, _):
         answered = await client.call_tool("download_video", {"taskId": "ck1"}, progress_callback=listen)
     envelope = answered.structured_content
     assert (envelope["ok"], envelope["status"], envelope["taskId"]) == (True, "COMPLETED", "ck1")
@@ -195,7 +195,7 @@ async def test_a_saved_video_was_handed_over(tmp_path: Path) -> None:
         assert known.delivered_at is not None
 
 
-async def test_what_was_not_finished_was_not_handed_over(tmp_path: Path) -> None:
+async def test_what_was_not_finished_was_not_handed_over() -> None:
     network = FakeNetwork(generate=reply(SUBMITTED), task=reply(task("PROGRESS")))
     async with session(network) as (client, workflow):
         await call(client, "create_generation", **T2V)

@@ -99,8 +99,9 @@ def read_limit(body: object, name: str, depth: int = 3) -> int | Literal["unlimi
     """An account's limit, at most so many objects deep, the nearest first; the upstream writes -1 for none at all."""
     if not isinstance(body, Mapping) or not depth:
         return None
-    here = "unlimited" if body.get(name) == -1 else read_count(body.get(name))
-    if here is not None:
+    if body.get(name) == -1:
+        return "unlimited"
+    if (here := read_count(body.get(name))) is not None:
         return here
     told = (read_limit(value, name, depth - 1) for value in body.values())
     return next((limit for limit in told if limit is not None), None)
