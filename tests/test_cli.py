@@ -18,6 +18,7 @@ import anyio
 import pytest
 
 from aivideo_mcp.console import ProgressLine
+from aivideo_mcp.tools import TOOLS
 from tests.pictures import PNG
 from tests.processes import COMMAND, environment, listening, start, tools_of
 
@@ -122,7 +123,7 @@ async def test_a_taken_sandbox_port_is_one_line_and_exit_two() -> None:
 
 def test_without_a_key_the_server_says_so_and_lists_its_tools() -> None:
     with start() as process:
-        assert len(tools_of(process)) == 6
+        assert len(tools_of(process)) == len(TOOLS)
         assert process.stderr
         assert b"AIVIDEO_API_KEY is not set" in process.stderr.read()
 
