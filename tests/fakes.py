@@ -60,7 +60,11 @@ class FakeNetwork(httpx.AsyncBaseTransport):
         """A workflow over this network, whose ledger does its work at once: virtual time knows no threads."""
         settings = Settings(**{"api_key": KEY, "base_url": BASE, **given})
         ledger = Ledger(settings, wall=lambda: _STARTED + anyio.current_time(), in_thread=at_once)
-        async with open_workflow(settings, Upstream(settings, transport=self, gate=ledger), ledger) as workflow:
+        upstream = Upstream(settings, transport=self, gate=ledger)
+        upstream._exchange = upstream._open()  # here, since a clock that jumps does not wait for the thread that would
+        async with open_workflow(settings, upstream, ledger) as workflow:
+            if workflow.shelf:
+                workflow.shelf._videos._in_thread = at_once
             yield workflow
 
 

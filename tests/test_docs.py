@@ -19,6 +19,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 import aivideo_mcp
 from aivideo_mcp.cli.parser import command_parser
 from aivideo_mcp.sandbox import SandboxOptions
+from aivideo_mcp.tools import TOOLS
 from tests.processes import environment
 
 pytestmark = pytest.mark.anyio
@@ -60,12 +61,12 @@ async def boot(entry: dict[str, Any]) -> int:
 
 async def test_the_example_file_is_valid_and_boots() -> None:
     (entry,) = servers(json.loads((ROOT / "mcp.json.example").read_text("utf-8")))
-    assert await boot(entry) == 6
+    assert await boot(entry) == len(TOOLS)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=range(len(ENTRIES)))
 async def test_every_configuration_in_the_readme_boots(entry: dict[str, Any]) -> None:
-    assert await boot(entry) == 6
+    assert await boot(entry) == len(TOOLS)
 
 
 def test_the_readme_shows_the_example_file_and_a_snippet_for_each_client() -> None:

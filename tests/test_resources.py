@@ -59,9 +59,13 @@ async def test_what_can_be_read_is_listed_with_words_and_types(mode: str) -> Non
         assert client.server_capabilities.resources
         assert client.server_capabilities.resources.subscribe
     assert [str(resource.uri) for resource in resources] == ["aivideo://models"]
-    assert [template.uri_template for template in templates] == ["aivideo://models/{model}", "aivideo://tasks/{taskId}"]
+    assert [template.uri_template for template in templates] == [
+        "aivideo://models/{model}",
+        "aivideo://tasks/{taskId}",
+        "aivideo://videos/{taskId}",
+    ]
     for told in (*resources, *templates):
-        assert told.mime_type == "application/json"
+        assert told.mime_type == ("video/mp4" if told.name == "video" else "application/json")
         assert told.title
         assert 50 < len(str(told.description)) < 120
 

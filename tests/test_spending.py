@@ -243,10 +243,10 @@ async def test_the_balance_told_after_a_create_is_not_the_one_before_it() -> Non
     told = [reply({"ok": True, "currentBalance": balance}) for balance in (100, 85)]
     network = FakeNetwork(account=told, generate=submitted())
     async with network.workflow() as workflow:
-        assert (await workflow.accounts.current()).current_balance == 100
-        assert (await workflow.accounts.current()).current_balance == 100
+        assert (await workflow.accounts.current())[0].current_balance == 100
+        assert (await workflow.accounts.current())[0].current_balance == 100
         await create(workflow)
-        assert (await workflow.accounts.current()).current_balance == 85
+        assert (await workflow.accounts.current())[0].current_balance == 85
 
 
 # Quotes

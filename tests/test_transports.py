@@ -16,6 +16,7 @@ import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
+from aivideo_mcp.tools import TOOLS
 from tests.fakes import T2V
 from tests.pictures import JPEG, PNG, WEBP, data_uri, png_of_size
 from tests.processes import COMMAND, connected, environment, hello, listening, speak, start
@@ -118,7 +119,7 @@ async def test_the_newest_protocol_is_spoken_too(transport: str) -> None:
 async def test_older_clients_find_sse_beside_streamable_http() -> None:
     async with listening("serve", "--sandbox", "--transport", "http", "--port", "0") as serving:
         async with Client(sse_client(serving.url.removesuffix("/mcp") + "/sse"), mode="legacy") as client:
-            assert len((await client.list_tools()).tools) == 6
+            assert len((await client.list_tools()).tools) == len(TOOLS)
 
 
 GENERATE = {

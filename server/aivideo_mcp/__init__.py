@@ -13,6 +13,8 @@ The rooms, each importing only from those below it (enforced by import-linter):
     tools         the table of tools, in our own types
     workflow      create -> wait -> fetch -> save
     reporting     what a waiting caller is told
+    keeper        saves videos that nobody waits for any more
+    history       what became of the account's tasks: upstream and ledger together
     media         finished videos, saved inside one folder
     submission    from a request to its task, with at most one charge
     watcher       one watch over all tasks that somebody waits for

@@ -34,8 +34,8 @@ class Accounts:
         """The last answer, however old."""
         return self._account
 
-    async def current(self) -> Account:
-        """The account, at most 10 minutes old, and not from before the last create.
+    async def current(self) -> tuple[Account, float]:
+        """The account and its age in seconds, at most 10 minutes, and not from before the last create.
 
         Raises:
             AivideoError: It cannot be asked.
@@ -45,7 +45,7 @@ class Accounts:
                 self._account = await self._upstream.account()
                 self._until = anyio.current_time() + _KEPT
                 self._changed = False
-            return self._account
+            return self._account, _KEPT - (self._until - anyio.current_time())
 
     async def served(self) -> tuple[str, ...] | None:
         """The models that it serves; None where it cannot be asked right now, or does not say."""

@@ -5,23 +5,24 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Awaitable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool as McpTool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
-from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, ContentBlock, InputRequiredResult, ResourceLink, TextContent, ToolAnnotations
 from pydantic import ConfigDict
 
 from aivideo_mcp import __version__
 from aivideo_mcp.asking import ClientAsker, roots_of
 from aivideo_mcp.errors import NetworkError
-from aivideo_mcp.offers import ICONS, add_offers
+from aivideo_mcp.offers import ICONS, MP4, add_offers, video_uri
 from aivideo_mcp.receipts import Receipts
 from aivideo_mcp.reporting import Tell
 from aivideo_mcp.schemas import answer_schema
-from aivideo_mcp.tasks import Envelope
+from aivideo_mcp.tasks import Envelope, Task
 from aivideo_mcp.tools import TOOLS, Call, Tool
 from aivideo_mcp.workflow import Workflow
 
@@ -145,9 +146,13 @@ def _teller(ctx: Context) -> Tell:
 
 
 def _result(envelope: Envelope, note: dict[str, object] | None = None) -> CallToolResult:
+    content: list[ContentBlock] = [TextContent(type="text", text=envelope.text)]
+    if isinstance(task := envelope.data, Task) and task.file:
+        uri, name = video_uri(task.id), Path(task.file).name
+        content.append(ResourceLink(type="resource_link", uri=uri, name=name, mime_type=MP4, size=task.file_size))
     return CallToolResult(
         **({} if note is None else {"_meta": note}),
-        content=[TextContent(type="text", text=envelope.text)],
+        content=content,
         structured_content=envelope.model_dump(mode="json", by_alias=True),
         is_error=not envelope.ok,
     )

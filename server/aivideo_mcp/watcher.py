@@ -1,7 +1,8 @@
 """One watch over all tasks that somebody waits for: when to ask, whom to tell, when it is over.
 
 One task is asked for by its state, several by one list, which costs no more than one. With nobody waiting nothing is
-asked. Errors while asking are weather: a 429, a 5xx or a broken answer says nothing about a task, so asking goes on.
+asked. Who is in no hurry waits slowly: such tasks share one question a minute, or what others ask anyway. Errors while
+asking are weather: a 429, a 5xx or a broken answer says nothing about a task, so asking goes on.
 A task that does not exist, or a key that is not accepted, is not weather and ends the watch.
 """
 
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _OFTEN, _SELDOM = 4.0, 9.0  # seconds between two questions
 _FIRST: Final = 1.0  # seconds from the first wait to the first question: more may come to share it
+_SLOWLY: Final = 60.0  # seconds between two questions where nobody is in a hurry
 _START: Final = 30.0  # seconds in which a wrong start would show
 _FILE_TRIES: Final = 3  # questions after COMPLETED for a file address that is not there yet
 _UNLISTED: Final = 3  # times longer between questions about a task that the list does not show
@@ -52,6 +54,7 @@ class _Watch:
     usual: tuple[float, float] | None
     started: float
     waiters: int = 0
+    hurried: int = 0  # of the waiters
     news: News = News(None)
     status: str | None = None
     changed: anyio.Event = field(default_factory=anyio.Event)
@@ -99,11 +102,18 @@ class Watcher:
         self._asking = False
         self._due = 0.0
         self._asked = float("-inf")
+        self._slow_due = float("-inf")
         self._woken = anyio.Event()
         self._lists_failed = 0
 
     async def until_ended(
-        self, task_id: str, usual: tuple[float, float] | None, notice: Notice, age: float = 0.0
+        self,
+        task_id: str,
+        usual: tuple[float, float] | None,
+        notice: Notice,
+        age: float = 0.0,
+        *,
+        slow: bool = False,
     ) -> Task:
         """Wait for the end of a task; no time limit of its own, cancel it to leave.
 
@@ -112,18 +122,20 @@ class Watcher:
             usual: Minutes that its model usually takes, for asking when an answer is likely.
             notice: Told after each question.
             age: Seconds since it was created.
+            slow: Whether it is enough to learn of it a minute later.
 
         Raises:
             TaskNotFound: There is no such task for this key.
             AuthFailed: The key is not accepted.
         """
-        watch = self._joined(task_id, usual, age)
+        watch = self._joined(task_id, usual, age, slow=slow)
         try:
             while watch.outcome is None:
                 await watch.changed.wait()
                 await notice(watch.news)
         finally:
             watch.waiters -= 1
+            watch.hurried -= not slow
             if not watch.waiters:
                 self._watches.pop(task_id, None)
                 self._woken.set()
@@ -135,13 +147,18 @@ class Watcher:
     def _speed(self) -> float:
         return self._upstream.sandbox_speed or 1.0
 
-    def _joined(self, task_id: str, usual: tuple[float, float] | None, age: float) -> _Watch:
+    def _joined(self, task_id: str, usual: tuple[float, float] | None, age: float, *, slow: bool) -> _Watch:
         now = anyio.current_time()
         watch = self._watches.get(task_id)
         if watch is None:
             watch = self._watches[task_id] = _Watch(task_id, usual, now - age)
+        others = any(w.waiters > w.hurried for w in self._watches.values())
         watch.waiters += 1
+        watch.hurried += not slow
         soon = max(now + _FIRST / self._speed, self._asked + _OFTEN / self._speed)
+        if slow:  # a task that was just made need not be looked at yet, and keeps no other from its minute
+            made = now if others else now - age + _SLOWLY / self._speed
+            soon = self._slow_due = max(self._slow_due, made, soon)
         self._due = min(self._due, soon) if self._asking else soon
         if self._asking:
             self._woken.set()
@@ -166,16 +183,27 @@ class Watcher:
                     quiet = 0.0
                     for watch in self._watches.values():
                         watch.end(UnknownError("This server made a mistake while waiting; the task runs on."))
-                now = anyio.current_time()
-                pauses = (pause((now - w.started) * self._speed, w.usual) for w in self._watches.values())
-                pace = min(pauses, default=0.0) / self._speed
-                self._due = now + max(quiet, pace * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - no secret
+                self._due = anyio.current_time() + max(quiet, self._pace())
         finally:
             self._asking = False
 
+    def _pace(self) -> float:
+        """Seconds to the next question."""
+        now = anyio.current_time()
+        hurried = [w for w in self._watches.values() if w.hurried]
+        pace = min((pause((now - w.started) * self._speed, w.usual) for w in hurried), default=float("inf"))
+        pace *= random.uniform(1 - _JITTER, 1 + _JITTER) / self._speed  # noqa: S311 - no secret
+        slow = self._slow_due - now if len(hurried) < len(self._watches) else float("inf")
+        return max(0.0, min(pace, slow)) if self._watches else 0.0
+
     async def _ask(self) -> float:
         """One round; seconds of quiet that the upstream asked for."""
-        watches = [watch for watch in self._watches.values() if watch.outcome is None]
+        now = anyio.current_time()
+        everybody = now >= self._slow_due
+        if everybody:
+            self._slow_due = now + _SLOWLY / self._speed
+        open_ones = [watch for watch in self._watches.values() if watch.outcome is None]
+        watches = [watch for watch in open_ones if everybody or watch.hurried]
         if len(watches) <= 1:
             return await self._ask_for(watches[0]) if watches else 0.0
         try:
@@ -184,7 +212,9 @@ class Watcher:
             return await self._without_list(watches, fault)
         self._lists_failed = 0
         unclear = []
-        for watch in watches:
+        for watch in open_ones:
+            if watch not in watches and watch.task_id not in listed:
+                continue  # its time has not come
             task = listed.get(watch.task_id)
             if task is not None:
                 await self._tell(watch, task.status)

@@ -22,7 +22,6 @@ from aivideo_mcp.errors import (
     AivideoError,
     AuthFailed,
     DownloadFailed,
-    LedgerUnavailable,
     NetworkError,
     NotCancellable,
     NotSent,
@@ -30,8 +29,10 @@ from aivideo_mcp.errors import (
     TaskNotFound,
     UnknownError,
 )
+from aivideo_mcp.history import Histories
+from aivideo_mcp.keeper import Keeper
 from aivideo_mcp.ledger import Ledger
-from aivideo_mcp.media import VideoFolder
+from aivideo_mcp.media import Shelf, VideoFolder
 from aivideo_mcp.pictures import PictureFolders
 from aivideo_mcp.reporting import Report, Tell, told_meanwhile
 from aivideo_mcp.settings import Settings
@@ -54,13 +55,13 @@ class Waited:
         task: The task, ended or not.
         joined: Whether an earlier call had created it.
         fetched: Whether the whole of the ended task was fetched.
-        unsaved: What kept its file from disk.
+        unsaved: What kept its file from disk, and what can be done about it.
     """
 
     task: Task
     joined: bool = False
     fetched: bool = False
-    unsaved: str | None = None
+    unsaved: DownloadFailed | None = None
 
 
 class Workflow:
@@ -75,13 +76,21 @@ class Workflow:
         self.accounts = Accounts(upstream)
         self._submissions = Submissions(settings, upstream, ledger, self.accounts, self._background)
         self._watcher = Watcher(upstream, group, self._saw)
-        folder = settings.output_dir
-        self._videos = VideoFolder(folder, upstream, lambda: settings.state_folder, ledger.now) if folder else None
+        self.shelf: Shelf | None = None
+        self._keeper: Keeper | None = None
+        if folder := settings.output_dir:
+            self.shelf = Shelf(VideoFolder(folder, upstream, lambda: settings.state_folder, ledger.now), ledger)
+        self.history = Histories(upstream, ledger, self.shelf)
+        if self.shelf:
+            self._keeper = Keeper(ledger, self._watcher, self.shelf, self.history, group.start_soon)
+            ledger.opened = self._keeper.begin
 
     async def create(self, request: Contract, terms: Terms) -> Made:
         """Create a task under the caps that apply; charges at once. See `Submissions.submit` for what it raises."""
         deadline = anyio.current_time() + self._patience(Terms(), seen=False)
-        return await self._submissions.submit(request, terms, fresh=True, deadline=deadline)
+        made = await self._submissions.submit(request, terms, fresh=True, deadline=deadline)
+        await self._keep(made)
+        return made
 
     async def generate(self, request: Contract, terms: Terms, tell: Tell, *, seen: bool) -> Waited:
         """Create a task, or join the one that the same arguments are owed, and wait for its end.
@@ -97,13 +106,13 @@ class Workflow:
         creating = self._submissions.submit(request, terms, fresh=False, deadline=deadline)
         made = await told_meanwhile(creating, tell, "No task id yet: the create is under way. Do not repeat it")
         it = made.submission
+        age = await self._keep(made)
         cost = f" for {it.credits_charged} credits" if it.credits_charged is not None else ""
         told = f"task {it.id} joined, which is paid for already" if made.joined else f"task {it.id} created{cost}"
         await tell(f"{it.status}: {told}. Keep this id.")
         # However it stands, the task has to be looked at: what it became is not in a create's answer.
         status = Status.PROGRESS if Status.read(it.status).terminal else it.status
         first = Task(id=it.id, model=it.model, status=status, credits_charged=it.credits_charged)
-        age = (await self._known(it.id))[1] if made.joined else 0.0
         return await self._wait(first, deadline, tell, age=age, joined=made.joined)
 
     async def resume(self, task_id: str, terms: Terms, tell: Tell, *, seen: bool) -> Waited:
@@ -116,6 +125,8 @@ class Workflow:
         tell = _harmless(tell)
         await tell(f"Looking for task {task_id}.")
         model, age = await self._known(task_id)
+        if self._keeper:
+            self._keeper.follow(task_id, model, age)
         return await self._wait(Task(id=task_id, model=model, status=Status.UNKNOWN), deadline, tell, age=age)
 
     async def code_for(self, request: Contract, price: int) -> str:
@@ -171,10 +182,36 @@ class Workflow:
             balance = account.current_balance if account else None
             return Quote.of(request.model, request.estimate(), balance, estimate=True), failure.message
 
+    async def download(self, task: Task, tell: Tell, *, seen: bool) -> Task:
+        """Save a finished task's video; the task with its file.
+
+        Args:
+            task: As it was fetched.
+            tell: Gets a message every 10 s at least.
+            seen: Whether the caller sees those messages, and so can wait long.
+
+        Raises:
+            DownloadFailed: It could not be saved in this time; what came of it can be gone on with.
+        """
+        again = (f'Call download_video with taskId "{task.id}" again: it goes on where this ended.',)
+        if self.shelf is None:
+            raise DownloadFailed(
+                "AIVIDEO_OUTPUT_DIR is not set, so this server saves no videos.",
+                next_steps=(
+                    "Open videoUrl directly, before expiresAt.",
+                    "To save videos, ask the user to set AIVIDEO_OUTPUT_DIR to a folder and to restart the server.",
+                ),
+                task_id=task.id,
+            )
+        tell = _harmless(tell)
+        with anyio.move_on_after(self._patience(Terms(), seen=seen)):
+            return await told_meanwhile(self.shelf.keep(task, tell), tell, f"Saving the video of task {task.id}")
+        raise DownloadFailed("The download is not done yet; what came is kept.", next_steps=again, task_id=task.id)
+
     async def account(self) -> Account | None:
         """The account, at most 10 minutes old; None when it cannot be asked right now."""
         try:
-            return await self.accounts.current()
+            return (await self.accounts.current())[0]
         except AivideoError:
             return None
 
@@ -188,17 +225,23 @@ class Workflow:
 
     async def aclose(self) -> None:
         """End in order: creates in flight get their answer, notes are taken, then pool and ledger are closed."""
+        if self._keeper:
+            await self._keeper.aclose()
         await self._background.settle(_GRACE)
         with anyio.CancelScope(shield=True):
             await self.upstream.aclose()
             await self._ledger.aclose()
 
+    async def _keep(self, made: Made) -> float:
+        """Have a task's video saved even when its caller leaves; the task's age in seconds."""
+        model, age = await self._known(made.submission.id) if made.joined else (made.submission.model, 0.0)
+        if self._keeper:
+            self._keeper.follow(made.submission.id, model, age)
+        return age
+
     async def _known(self, task_id: str) -> tuple[str | None, float]:
         """A task's model, and its age in seconds, as far as the ledger knows."""
-        try:
-            known = await self._ledger.about(task_id)
-        except LedgerUnavailable:
-            known = None
+        known = await self.history.known(task_id)
         if known is None:
             return None, 0.0
         return known.model, 0.0 if known.sent_at is None else max(0.0, self._ledger.now() - known.sent_at)
@@ -207,13 +250,7 @@ class Workflow:
         await self._note(self._ledger.saw(task_id, status))
 
     async def _note(self, taking_down: Awaitable[None]) -> None:
-        """Take something down that nobody is kept waiting or refused for."""
-        try:
-            await taking_down
-        except LedgerUnavailable as failure:
-            logger.error("%s", failure.message)  # noqa: TRY400 - one line is enough
-        except Exception:  # a note is never worth a server
-            logger.exception("taking down broke")
+        await self.history.note(taking_down)
 
     def _patience(self, terms: Terms, *, seen: bool) -> float:
         longest = float(self.settings.max_wait_s)
@@ -232,8 +269,8 @@ class Workflow:
                 with anyio.CancelScope(deadline=deadline):
                     usual = contract.usual if contract else None
                     ended = await self._watcher.until_ended(task.id, usual, report.notice, age)
-                    unsaved = "The wait ended first." if self._videos and ended.video_url else None
-                    waited = Waited(ended, joined, fetched=True, unsaved=unsaved)
+                    waited = Waited(ended, joined, fetched=True, unsaved=self._not_yet(ended))
+                    await self.history.learned(ended)
                     waited = await self._saved(waited, tell)
             except AivideoError as fault:
                 failure = fault
@@ -255,16 +292,19 @@ class Workflow:
             waited = Waited(task.model_copy(update={"status": report.status}), joined)
         return waited
 
+    def _not_yet(self, task: Task) -> DownloadFailed | None:
+        if self.shelf is None or task.video_url is None:
+            return None
+        steps = (f'Call download_video with taskId "{task.id}" to save it: what came is kept.',)
+        return DownloadFailed("The wait ended first.", next_steps=steps)
+
     async def _saved(self, waited: Waited, tell: Tell) -> Waited:
-        task = waited.task
-        if self._videos is None or task.video_url is None:
+        if self.shelf is None or waited.task.video_url is None:
             return waited
         try:
-            file = await self._videos.save(task, tell)
+            return replace(waited, task=await self.shelf.keep(waited.task, tell), unsaved=None)
         except DownloadFailed as failure:
-            return replace(waited, unsaved=failure.message)
-        await self._note(self._ledger.saved(task.id, file))
-        return replace(waited, task=task.model_copy(update={"file": str(file)}), unsaved=None)
+            return replace(waited, unsaved=failure)
 
 
 def _harmless(tell: Tell) -> Tell:

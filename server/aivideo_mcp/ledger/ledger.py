@@ -73,6 +73,8 @@ class Ledger:
         self._let_go: set[str] = set()
         self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(settings.base_url))
         self._alone = OwnBudget()
+        self.opened: Callable[[], None] | None = None
+        """Called when the ledger is used for the first time."""
 
     def now(self) -> float:
         """Unix seconds, by the clock that the ledger's times are from."""
@@ -216,6 +218,10 @@ class Ledger:
         """Take down a task's state."""
         await self._note(task_id, status=status, seen_at=self._wall())
 
+    async def learned(self, task_id: str, status: str, charged: int | None, refunded: int | None) -> None:
+        """Take down what a whole task says: its state, its charge where it is not known yet, its refund."""
+        await self._do(lambda store: store.learned(task_id, status, charged, refunded, self._wall()))
+
     async def saved(self, task_id: str, file: Path) -> None:
         """Take down where a video was saved."""
         await self._note(task_id, file=str(file))
@@ -294,6 +300,9 @@ class Ledger:
             async with self._opening:
                 if self._store is None:
                     self._store = await self._in_thread(self._open)
+                    opened, self.opened = self.opened, None
+                    if opened:
+                        opened()
         return self._store
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -154,3 +154,6 @@ class Known:
     charged: int | None
     delivered_at: float | None
     file: str | None
+    refunded: int | None = None
+    status: str | None = None
+    gone_at: float | None = None

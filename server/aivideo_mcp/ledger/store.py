@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from aivideo_mcp.errors import BudgetExceeded, IdempotencyConflict
@@ -111,11 +111,10 @@ class Store:
             return self._spent(connection, since)
 
     def _spent(self, connection: Connection, since: float) -> int:
-        cost = func.coalesce(generations.c.credits, generations.c.price, 0) - func.coalesce(generations.c.refunded, 0)
-        query = select(func.coalesce(func.sum(cost), 0)).where(
-            generations.c.account == self._account, generations.c.sent_at > since
-        )
-        return int(connection.execute(query).scalar_one())
+        its = generations.c
+        price, back = func.coalesce(its.credits, its.price, 0), func.coalesce(its.refunded, 0)
+        query = select(price, back).where(its.account == self._account, its.sent_at > since)
+        return sum(max(0, charged - refunded) for charged, refunded in connection.execute(query))
 
     def offer(self, code: str, request: str, price: int, now: float, until: float) -> None:
         """Take down a code by which the user may agree to a price for a request."""
@@ -232,6 +231,19 @@ class Store:
                 .values(**values)
             )
 
+    def learned(self, task_id: str, status: str, charged: int | None, refunded: int | None, now: float) -> None:
+        """Take down what a whole task says; nothing is written where it is known."""
+        its = generations.c
+        told = {"status": status, "credits": func.coalesce(its.credits, charged), "refunded": refunded}
+        values = {name: value for name, value in told.items() if value is not None}
+        news = or_(*(its[name].is_distinct_from(value) for name, value in values.items()))
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(generations)
+                .where(its.account == self._account, its.task_id == task_id, news)
+                .values(**values, seen_at=now)
+            )
+
     def forget(self, before: float, *, open_too: bool) -> int:
         """Delete what was begun before a time, what is still owed to a caller only where told; the number of rows."""
         old = (generations.c.account == self._account) & (generations.c.made_at <= before)
@@ -309,7 +321,14 @@ def _intent(row: Row[Any]) -> Intent:
 
 def _known(row: Row[Any]) -> Known:
     return Known(
-        model=row.model, sent_at=row.sent_at, charged=row.credits, delivered_at=row.delivered_at, file=row.file
+        model=row.model,
+        sent_at=row.sent_at,
+        charged=row.credits,
+        delivered_at=row.delivered_at,
+        file=row.file,
+        refunded=row.refunded,
+        status=row.status,
+        gone_at=row.gone_at,
     )
 
 

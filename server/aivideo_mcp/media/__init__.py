@@ -1,5 +1,6 @@
 """Finished videos on disk: saved inside one folder, whole or not at all, never over another file.
 
+shelf     the folder and the ledger together: what is saved of a task, and where
 folder    one save from start to end: its turn, the file that is there already, the download, the name
 turns     one save of a task at a time, over all processes on the state folder
 fetching  one download across breaks: resumed, started again, given up
@@ -13,5 +14,6 @@ from aivideo_mcp.media.boxes import fault_of
 from aivideo_mcp.media.fetching import MAX_VIDEO
 from aivideo_mcp.media.folder import VideoFolder
 from aivideo_mcp.media.names import file_name
+from aivideo_mcp.media.shelf import Shelf
 
-__all__ = ["MAX_VIDEO", "VideoFolder", "fault_of", "file_name"]
+__all__ = ["MAX_VIDEO", "Shelf", "VideoFolder", "fault_of", "file_name"]

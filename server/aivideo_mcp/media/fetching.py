@@ -167,4 +167,4 @@ class Fetch:
 
 def _go_on(size: int) -> tuple[str, ...]:
     kept = f"; the {size:,} bytes that came are kept" if size else ""
-    return (f"Call generate_video with this taskId to go on with the download{kept}.", *DownloadFailed.advice)
+    return (f"Call download_video with this taskId to go on with the download{kept}.", *DownloadFailed.advice)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from aivideo_mcp.ledger.ledger import InThread
 from aivideo_mcp.media.expiry import Expiry
 from aivideo_mcp.media.fetching import Fetch, Version
 from aivideo_mcp.media.names import file_name
-from aivideo_mcp.media.places import Partial, choose, open_folder, partial_of
+from aivideo_mcp.media.places import Partial, choose, open_folder, partial_of, read_video
 from aivideo_mcp.media.turns import turn
 from aivideo_mcp.tasks import Task
 
@@ -28,7 +29,7 @@ _SURELY_GONE: Final = 3600.0  # seconds after its expiry from which on a file is
 _MEGA: Final = 1e6
 
 
-async def _nobody(_message: str) -> None:
+async def nobody(_message: str) -> None:
     """Tell nobody."""
 
 
@@ -58,7 +59,7 @@ class VideoFolder:
         self._in_thread = in_thread
         self._versions: dict[Path, Version] = {}
 
-    async def save(self, task: Task, tell: Tell = _nobody) -> Path:
+    async def save(self, task: Task, tell: Tell = nobody) -> Path:
         """Download a finished task's video; the path of the whole file.
 
         A whole file that an earlier save left is returned without a request. A download that broke off is gone on
@@ -81,6 +82,37 @@ class VideoFolder:
             why = fault.strerror or "disk error"
             raise DownloadFailed(f"The video could not be written: {why}.", task_id=task.id) from None
         raise DownloadFailed(f"The download was not done after {LONGEST / 60:.0f} minutes.", task_id=task.id)
+
+    async def sizes(self, files: Iterable[str]) -> dict[str, int]:
+        """Bytes of each of these files that is a whole video in the folder itself; others are left out."""
+
+        def look() -> dict[str, int]:
+            found = {}
+            for file in files:
+                with contextlib.suppress(OSError, ValueError):
+                    found[file] = read_video(self._folder, Path(file), -1)[0]
+            return found
+
+        return await self._in_thread(look)
+
+    async def read(self, file: str, most: int) -> bytes | None:
+        """A whole video that is in the folder itself; None where there is none.
+
+        Raises:
+            DownloadFailed: It is larger than so many bytes, or cannot be read.
+        """
+        try:
+            size, content = await self._in_thread(lambda: read_video(self._folder, Path(file), most))
+        except (FileNotFoundError, ValueError):
+            return None
+        except OSError as fault:
+            why = fault.strerror or "disk error"
+            raise DownloadFailed(f"The saved video could not be read: {why}.", next_steps=_by_path(file)) from None
+        if size > most:
+            raise DownloadFailed(
+                f"The video has {size:,} bytes, and at most {most:,} can be read this way.", next_steps=_by_path(file)
+            )
+        return content
 
     async def _save(self, task: Task, tell: Tell) -> Path:
         name, url = file_name(task), task.video_url
@@ -132,6 +164,10 @@ class VideoFolder:
         if fault:
             await self._in_thread(partial.discard)
             raise DownloadFailed(f"The file that came cannot be used: {fault}.")
+
+
+def _by_path(file: str) -> tuple[str, ...]:
+    return (f"Open the file itself: {file}",)
 
 
 class _Progress:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from aivideo_mcp.errors import DownloadFailed
 from aivideo_mcp.media.boxes import fault_of
@@ -155,14 +156,44 @@ def _targets(root: Path, name: str) -> list[Path]:
     return [root / copy for copy in copies(name) if Path(copy).name == copy]
 
 
+def read_video(folder: Path, target: Path, most: int) -> tuple[int, bytes]:
+    """The size of a whole video in the folder itself, and its content, which is empty where there is more than `most`.
+
+    Raises:
+        FileNotFoundError: There is none, or it is a link or elsewhere.
+        OSError: It cannot be read.
+    """
+    root = Path(os.path.realpath(folder, strict=True))
+    if Path(os.path.realpath(target.parent, strict=True)) != root:
+        raise FileNotFoundError
+    with _opened(root / target.name) as file:
+        size = os.fstat(file.fileno()).st_size
+        if fault_of(file, size):
+            raise FileNotFoundError
+        file.seek(0)
+        return size, file.read(size) if size <= most else b""
+
+
+@contextlib.contextmanager
+def _opened(target: Path) -> Iterator[BinaryIO]:
+    """A regular file, not a link to one, open for reading.
+
+    Raises:
+        FileNotFoundError: There is something else, or nothing.
+    """
+    if not stat.S_ISREG(os.lstat(target).st_mode):  # a device or FIFO is not even opened
+        raise FileNotFoundError
+    with os.fdopen(os.open(target, os.O_RDONLY | _SAFELY), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FileNotFoundError
+        yield file
+
+
 def _is_whole(target: Path) -> bool:
     """Whether there is a whole video, not a link to one."""
     try:
-        if not stat.S_ISREG(os.lstat(target).st_mode):  # a device or FIFO is not even opened
-            return False
-        with os.fdopen(os.open(target, os.O_RDONLY | _SAFELY), "rb") as file:
-            its = os.fstat(file.fileno())
-            return stat.S_ISREG(its.st_mode) and fault_of(file, its.st_size) is None
+        with _opened(target) as file:
+            return fault_of(file, os.fstat(file.fileno()).st_size) is None
     except OSError:
         return False
 

@@ -18,7 +18,7 @@ from aivideo_mcp.tasks import Envelope
 
 logger = logging.getLogger(__name__)
 
-_ASKED_WRONGLY: Final = frozenset({"INVALID_MODEL", "INVALID_PAYLOAD", "TASK_NOT_FOUND"})
+_ASKED_WRONGLY: Final = frozenset({"INVALID_MODEL", "INVALID_PAYLOAD", "TASK_NOT_FOUND", "DOWNLOAD_FAILED"})
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What is answered.
 
 answers   the states, the typed answers, the envelope
+overview  what is told of an account and of its tasks all at once
 reading   tolerant reading of what the upstream says
 """
 
@@ -18,22 +19,28 @@ from aivideo_mcp.tasks.answers import (
     Submission,
     Task,
 )
-from aivideo_mcp.tasks.reading import check_task_id, quoted, read_reason
+from aivideo_mcp.tasks.overview import History, Past, Standing
+from aivideo_mcp.tasks.reading import check_task_id, quoted, read_reason, read_time, written
 
 __all__ = [
     "Account",
     "Answer",
     "Catalogue",
     "Envelope",
+    "History",
     "Listed",
     "Model",
     "Output",
+    "Past",
     "Quote",
     "Sighting",
+    "Standing",
     "Status",
     "Submission",
     "Task",
     "check_task_id",
     "quoted",
     "read_reason",
+    "read_time",
+    "written",
 ]

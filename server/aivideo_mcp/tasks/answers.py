@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 from pydantic import Field as Declared
@@ -18,6 +18,7 @@ from aivideo_mcp.tasks.reading import (
     quoted,
     read_count,
     read_id,
+    read_limit,
     read_prompt,
     read_reason,
     read_time,
@@ -73,7 +74,7 @@ class Task(Answer):
 
     `status` is the upstream's own word, also when it is one we do not know; times are ISO 8601 in UTC;
     `expiresAt` is when the upstream deletes the file; `file` is the saved copy's path. `prompt` is how the prompt
-    begins, and no part of any answer.
+    begins, `file_size` the file's bytes; they are no part of any answer.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Task(Answer):
     file: str | None = None
     output: Output | None = None
     prompt: SkipJsonSchema[str | None] = Declared(default=None, exclude=True)
+    file_size: SkipJsonSchema[int | None] = Declared(default=None, exclude=True)
 
     def lines(self) -> list[str]:
         """The plain values, and the reason of a failure."""
@@ -146,12 +148,18 @@ class Listed:
         return cls(task, key if isinstance(key, str) else None, asked if isinstance(asked, dict) else {})
 
 
+Limit = int | Literal["unlimited"] | None
+
+
 class Account(Answer):
     """Balance and limits of the API key's account; None where the upstream does not tell."""
 
     current_balance: int | None = None
     supported_models: tuple[str, ...] | None = None
     sandbox: bool = False
+    daily_credit_limit: Limit = None
+    generation_requests_per_minute: Limit = None
+    credit_warning_at: Limit = None
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -162,6 +170,9 @@ class Account(Answer):
             current_balance=read_count(body.get("currentBalance")),
             supported_models=known,
             sandbox=body.get("sandbox") is True,
+            daily_credit_limit=read_limit(body, "dailyCreditLimit"),
+            generation_requests_per_minute=read_limit(body, "generationRequestsPerMinute"),
+            credit_warning_at=read_limit(body, "creditWarningAt"),
         )
 
 
@@ -315,7 +326,7 @@ class Envelope(BaseModel):
     def outcome(self) -> bool:
         """Whether it tells how a generation ended, well or badly."""
         if self.status is Status.COMPLETED:
-            return isinstance(self.data, Task) and self.data.video_url is not None
+            return isinstance(self.data, Task) and (self.data.video_url or self.data.file) is not None
         return self.data is not None and self.status.terminal
 
     @property

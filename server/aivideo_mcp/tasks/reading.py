@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from aivideo_mcp.errors import InvalidPayload
@@ -93,6 +93,18 @@ def read_count(value: object) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT else None
+
+
+def read_limit(body: object, name: str, depth: int = 3) -> int | Literal["unlimited"] | None:
+    """An account's limit, at most so many objects deep, the nearest first; the upstream writes -1 for none at all."""
+    if not isinstance(body, Mapping) or not depth:
+        return None
+    if body.get(name) == -1:
+        return "unlimited"
+    if (here := read_count(body.get(name))) is not None:
+        return here
+    told = (read_limit(value, name, depth - 1) for value in body.values())
+    return next((limit for limit in told if limit is not None), None)
 
 
 def read_time(value: object) -> datetime | None:

@@ -4,6 +4,7 @@ table      one row a tool: words, annotations, schemas, handler
 handlers   what each does
 consent    the user's yes to a price
 call       what a call brings along
+history    those that look back: the account, the list of tasks, a video to be saved
 arguments  the arguments beside the generation fields
 """
 

@@ -57,6 +57,18 @@ def read_terms(options: Mapping[str, Any], longest: int | None = None) -> Terms:
     )
 
 
+def read_limit(value: object, most: int) -> int | None:
+    """How many entries of a list are wanted, None where it was left out.
+
+    Raises:
+        InvalidPayload: With what is allowed.
+    """
+    number = None if value is None else _number(value)
+    if value is not None and (number is None or not number.is_integer() or not 1 <= number <= most):
+        raise InvalidPayload(f"limit {shown(value)} is not allowed; use a whole number from 1 to {most}")
+    return None if number is None else int(number)
+
+
 def _credits(value: object) -> int | None:
     if value is None:
         return None

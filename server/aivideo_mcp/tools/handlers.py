@@ -84,7 +84,7 @@ async def status(workflow: Workflow, call: Call) -> Envelope:
 
 async def task(workflow: Workflow, call: Call) -> Envelope:
     """Fetch all that is known of a task."""
-    task = await workflow.upstream.task(check_task_id(alone(call.arguments, "taskId")))
+    task = await workflow.history.task(check_task_id(alone(call.arguments, "taskId")))
     return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=_after(task.status, task.id))
 
 
@@ -107,6 +107,15 @@ async def models(workflow: Workflow, call: Call) -> Envelope:
     )
     steps = ("Prices are estimates: the upstream's charge is what counts.",)
     return Envelope(ok=True, data=Catalogue(models=models), next_steps=steps)
+
+
+def bad_end(task: Task) -> Envelope | None:
+    """The envelope of a task that ended without a video; None for any other."""
+    if task.state is Status.FAILED:
+        return _ended_badly(GenerationFailed(f"The generation failed; {task.reason}.", task_id=task.id), task)
+    if task.state is Status.CANCEL:
+        return _ended_badly(TaskCancelled("The task was cancelled.", task_id=task.id), task)
+    return None
 
 
 def named_task(arguments: Mapping[str, Any]) -> str | None:
@@ -148,10 +157,8 @@ def _weight(value: object) -> int:
 def _outcome(waited: Waited) -> Envelope:
     """The envelope of a wait, however it ended."""
     task = waited.task
-    if task.state is Status.FAILED:
-        return _ended_badly(GenerationFailed(f"The generation failed; {task.reason}.", task_id=task.id), task)
-    if task.state is Status.CANCEL:
-        return _ended_badly(TaskCancelled("The task was cancelled.", task_id=task.id), task)
+    if bad := bad_end(task):
+        return bad
     steps: tuple[str, ...]
     if task.state is not Status.COMPLETED:
         steps = (
@@ -170,7 +177,7 @@ def _outcome(waited: Waited) -> Envelope:
         return _ended_badly(lost, task)
     steps = (*_joined(joined=waited.joined), *_after(task.status, task.id))
     if waited.unsaved:
-        steps = (f"The video could not be saved: {waited.unsaved} Download it from videoUrl.", *steps)
+        steps = (f"The video could not be saved: {waited.unsaved.message}", *waited.unsaved.next_steps, *steps)
     return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=steps)
 
 
@@ -188,7 +195,8 @@ def _after(status: str, task_id: str) -> tuple[str, ...]:
     """What makes sense for a task in this state."""
     match Status.read(status):
         case Status.COMPLETED:
-            return ("Give the user videoUrl (get_task has it); the upstream deletes the file after 24 hours.",)
+            told = "Give the user videoUrl (get_task has it) or save it with download_video"
+            return (f"{told}: the upstream deletes the file after 24 hours.",)
         case Status.FAILED | Status.CANCEL:
             return ("get_task shows the reason and creditsRefunded.",)
         case Status.SUBMITTED | Status.PROGRESS:

@@ -12,8 +12,8 @@ from typing import Final
 
 from aivideo_mcp.errors import AivideoError, UnknownError
 from aivideo_mcp.schemas import Schema, generation_properties
-from aivideo_mcp.tasks import Answer, Catalogue, Envelope, Quote, Sighting, Submission, Task
-from aivideo_mcp.tools import handlers
+from aivideo_mcp.tasks import Answer, Catalogue, Envelope, History, Quote, Sighting, Standing, Submission, Task
+from aivideo_mcp.tools import handlers, history
 from aivideo_mcp.tools.call import Call
 from aivideo_mcp.workflow import Workflow
 
@@ -181,5 +181,46 @@ TOOLS: Final[tuple[Tool, ...]] = (
         required=(),
         answer=Catalogue,
         handle=handlers.models,
+    ),
+    Tool(
+        name="list_tasks",
+        title="List tasks",
+        description=(
+            "List this account's tasks, newest first, free: state, prompt, credits, file, videoUrl. Finds lost ids for "
+            "get_task."
+        ),
+        hints=Hints(read_only=True, destructive=False, idempotent=True),
+        properties=lambda: {
+            "status": {"type": "string", "enum": list(history.STATES)},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+        },
+        required=(),
+        answer=History,
+        handle=history.tasks,
+    ),
+    Tool(
+        name="download_video",
+        title="Save a video",
+        description=(
+            "Save a finished task's video in the output folder, free; file is its path. generate_video does so itself."
+        ),
+        hints=Hints(read_only=False, destructive=False, idempotent=True),
+        properties=lambda: _TASK_ID,
+        required=("taskId",),
+        answer=Task,
+        handle=history.download,
+        hands_over=True,
+    ),
+    Tool(
+        name="get_account",
+        title="Show the account",
+        description=(
+            "Show balance, limits and models served, free, and credits spent here in 24 h; list_models has prices."
+        ),
+        hints=Hints(read_only=True, destructive=False, idempotent=True),
+        properties=dict,
+        required=(),
+        answer=Standing,
+        handle=history.account,
     ),
 )
