@@ -175,12 +175,15 @@ def picture_size(mp4: bytes) -> tuple[int, int]:
 async def test_the_demo_makes_two_playable_files_and_prints_where(tmp_path: Path) -> None:
     code, out, err = await run("demo", "--output", str(tmp_path / "new"), "--speed", "600")
     assert code == 0, err
-    paths = [Path(line.strip()) for line in out.partition("Done:\n")[2].splitlines()]
+    paths = [Path(line.removeprefix("saved: ")) for line in out.splitlines() if line.startswith("saved: ")]
     assert [path.parent for path in paths] == [tmp_path / "new"] * 2
     (tall_width, tall_height), (wide_width, wide_height) = [picture_size(path.read_bytes()) for path in paths]
     assert (tall_width * 16, wide_width * 9) == (tall_height * 9, wide_height * 16)
     assert "SANDBOX" in out
     assert "PROGRESS" in err
+    assert out.count("read back byte for byte") == 2
+    assert "account before: 10000 credits, 0 spent" in out
+    assert "account after: 9970 credits, 30 spent" in out
 
 
 async def test_the_demo_says_when_it_could_not_save(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp_types import BlobResourceContents, ResourceLink
 
 from aivideo_mcp.console import ProgressLine
 
@@ -37,17 +38,16 @@ async def run_demo(folder: Path, speed: float) -> int:
         async with Client(stdio_client(parameters, errlog=log)) as client:
             tools = (await client.list_tools()).tools
             print(f"{len(tools)} tools: {', '.join(tool.name for tool in tools)}")
+            await _show_account(client, "before")
             made = [
                 await _make(client, "text to video", _TEXT_TO_VIDEO),
                 await _make(client, "picture to video", {**_PICTURE_TO_VIDEO, "image": _picture()}),
             ]
-        if None in made:
+            await _show_account(client, "after")
+        if not all(made):
             log.seek(0)
             print(log.read(), file=sys.stderr)
             return 1
-    print("Done:")
-    for path in made:
-        print(f"  {path}")
     return 0
 
 
@@ -64,9 +64,16 @@ _PICTURE_TO_VIDEO = {
 }
 
 
-async def _make(client: Client, title: str, arguments: dict[str, Any]) -> str | None:
+async def _show_account(client: Client, when: str) -> None:
+    data = ((await client.call_tool("get_account", {})).structured_content or {})["data"]
+    print(f"\naccount {when}: {data['currentBalance']} credits, {data['spentToday']} spent in 24 hours")
+
+
+async def _make(client: Client, title: str, arguments: dict[str, Any]) -> bool:
+    """Ask the price, make a video, read it back over the link in the answer; whether all of it worked."""
+    quote = ((await client.call_tool("quote_generation", arguments)).structured_content or {})["data"]
     shown = {name: value if len(str(value)) < 80 else f"{str(value)[:30]}..." for name, value in arguments.items()}  # noqa: PLR2004 - a line's length
-    print(f"\n{title}: generate_video {shown}")
+    print(f"\n{title}, {quote['credits']} credits (USD {quote['usd']:.2f}): generate_video {shown}")
     line = ProgressLine()
 
     async def progress(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's
@@ -77,9 +84,15 @@ async def _make(client: Client, title: str, arguments: dict[str, Any]) -> str | 
     envelope: dict[str, Any] = result.structured_content or {}
     print(envelope.get("errorMessage") or f"{envelope['status']}: {envelope['data']['videoUrl']}")
     path = (envelope.get("data") or {}).get("file")
-    if path is None:
+    link = next((block for block in result.content if isinstance(block, ResourceLink)), None)
+    if path is None or link is None:
         print(*envelope.get("nextSteps", ()), sep="\n")
-    return path
+        return False
+    (content,) = (await client.read_resource(link.uri)).contents
+    same = isinstance(content, BlobResourceContents) and base64.b64decode(content.blob) == Path(path).read_bytes()  # noqa: ASYNC240 - nothing else runs
+    print(f"saved: {path}")
+    print(f"link:  {link.uri}, {link.size:,} bytes, read back {'byte for byte' if same else 'AND IT DIFFERS'}")
+    return same
 
 
 def _picture(width: int = 320, height: int = 180) -> str:
