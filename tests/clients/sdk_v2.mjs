@@ -5,7 +5,7 @@ import * as support from "./support.mjs";
 
 const request = (prompt) => ({ name: "generate_video", arguments: { ...support.CLIP, prompt } });
 
-const step = support.stepper("TypeScript SDK v2", support.version("client"), "http");
+const step = support.stepper("TypeScript SDK v2", support.version("@modelcontextprotocol/client"), "http");
 let server;
 const client = new Client({ name: "aivideo-mcp-check", version: "1" }, { versionNegotiation: { mode: { pin: "2026-07-28" } } });
 await step("2026-07-28: tools/list", 15_000, async () => {
