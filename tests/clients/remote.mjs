@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import * as support from "./support.mjs";
 import { playReset, playTimeouts, playTools } from "./v1.mjs";
 
+const MEBIBYTES = 7; // of picture: as base64 just within the 10 MiB that its stdio takes in one message
 const WHO = ["mcp-remote", support.version("mcp-remote")];
 
 for (const transport of ["sse", "http"]) {
@@ -12,7 +13,7 @@ for (const transport of ["sse", "http"]) {
   await playTools(WHO, transport, (client) => client.connect(bridge(server)), async (client, step, faults) => {
     await step("nothing stray on stdout", 10_000, async () => assert.deepEqual(faults, []));
     await client.close();
-  });
+  }, MEBIBYTES);
   const slow = await support.startServer(transport, "--speed", "20");
   await Promise.all([
     playTimeouts(WHO, transport, bridge(server), () => server.err),

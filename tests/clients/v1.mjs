@@ -7,7 +7,6 @@ import { ErrorCode } from "@modelcontextprotocol/sdk/types.js";
 import * as support from "./support.mjs";
 
 const { CLIP } = support;
-const PICTURE = paddedPng(10 * 1024 * 1024); // the largest that is allowed
 const SELF = { name: "aivideo-mcp-check", version: "1" };
 
 export const V1 = ["TypeScript SDK v1", support.version("@modelcontextprotocol/sdk")];
@@ -49,8 +48,13 @@ function watched() {
   return { client, faults };
 }
 
-/** All that a tool can answer; `who` is the client and its version, `connect` connects it, `end` ends it. */
-export async function playTools(who, name, connect, end) {
+/**
+ * All that a tool can answer.
+ *
+ * `who` is the client and its version, `connect` connects it, `end` ends it; `mebibytes` is the size of the largest
+ * picture, by default the largest that is allowed.
+ */
+export async function playTools(who, name, connect, end, mebibytes = 10) {
   const step = support.stepper(...who, name);
   const { client, faults } = watched();
   const call = async (tool, args, options) => {
@@ -113,8 +117,8 @@ export async function playTools(who, name, connect, end) {
     assert.equal(resumed.taskId, taskId);
     await support.assertClip(resumed);
   });
-  await step("picture of 10 MiB", 20_000, async () => {
-    await create({ model: "i2v", prompt: "sunrise", duration: 5, image: PICTURE });
+  await step(`picture of ${mebibytes} MiB`, 20_000, async () => {
+    await create({ model: "i2v", prompt: "sunrise", duration: 5, image: paddedPng(mebibytes * 1024 * 1024) });
   });
   await end(client, step, faults);
 }
