@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 
 export const COMMAND = process.env.AIVIDEO_MCP;
-const TOOLS = ["generate_video", "create_generation", "get_status", "get_task", "cancel_task"];
+export const TOOLS = ["generate_video", "create_generation", "get_status", "get_task", "cancel_task"];
 export const CLIP = { model: "t2v", aspectRatio: "16:9", duration: 5 };
 const GONE_WITHIN = 3000; // ms from a signal or the end of stdin: the server's promise
 
