@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 from mcp import MCPError
@@ -34,6 +34,8 @@ from mcp_types import (
     TextResourceContents,
 )
 from pydantic import Field
+
+_Asking = Callable[[Context], Awaitable[TextContent | InputRequiredResult]]
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAAAAA=="
@@ -175,61 +177,59 @@ def _missing(ctx: Context, asked: Mapping[str, InputRequest], state: str | None 
 def _add_questions_of_2026(server: MCPServer) -> None:
     """2026-07-28: a result says what is missing, and the client calls again with it."""
     name = {"user_name": _form("What is your name?", "name")}
+    capital = {"capital_question": _sampling("What is the capital of France?")}
+    roots = {"client_roots": ListRootsRequest()}
     confirm = {"confirm": _form("Please confirm", "ok", "boolean")}
-    every = {**name, "greeting": _sampling("Generate a greeting"), "client_roots": ListRootsRequest()}
+    every = {**name, "greeting": _sampling("Generate a greeting"), **roots}
 
-    async def elicitation(ctx: Context) -> TextContent | InputRequiredResult:
-        return _missing(ctx, name) or _text(f"Hello, {ctx.input_responses['user_name'].content['name']}!")
+    def asking(asked: Mapping[str, InputRequest], state: str | None, answer: Callable[[Context], str]) -> _Asking:
+        async def ask(ctx: Context) -> TextContent | InputRequiredResult:
+            return _missing(ctx, asked, state) or _text(answer(ctx))
 
-    async def sampling(ctx: Context) -> TextContent | InputRequiredResult:
-        asked = {"capital_question": _sampling("What is the capital of France?")}
-        return _missing(ctx, asked) or _text(ctx.input_responses["capital_question"].content.text)
+        return ask
 
-    async def roots(ctx: Context) -> TextContent | InputRequiredResult:
-        asked = {"client_roots": ListRootsRequest()}
-        return _missing(ctx, asked) or _text(str(ctx.input_responses["client_roots"].roots))
+    hello = asking(name, None, lambda ctx: f"Hello, {ctx.input_responses['user_name'].content['name']}!")
+    confirmed = asking(confirm, "asked", lambda ctx: "state-ok" if ctx.request_state == "asked" else "state lost")
+    for kind, fn in {
+        "elicitation": hello,
+        "sampling": asking(capital, None, lambda ctx: ctx.input_responses["capital_question"].content.text),
+        "list_roots": asking(roots, None, lambda ctx: str(ctx.input_responses["client_roots"].roots)),
+        "request_state": confirmed,
+        "tampered_state": confirmed,
+        "multiple_inputs": asking(every, "asked", lambda _: "all there"),
+        "multi_round": _rounds,
+        "capabilities": _asking_declared(every),
+    }.items():
+        _tool(server, f"test_input_required_result_{kind}", fn)
+    _tool(server, "test_streaming_elicitation", hello)
+    _tool(server, "test_missing_capability", _needs_sampling)
 
-    async def state(ctx: Context) -> TextContent | InputRequiredResult:
-        return _missing(ctx, confirm, "asked") or _text("state-ok" if ctx.request_state == "asked" else "state lost")
 
-    async def inputs(ctx: Context) -> TextContent | InputRequiredResult:
-        return _missing(ctx, every, "asked") or _text("all there")
-
-    async def rounds(ctx: Context) -> TextContent | InputRequiredResult:
-        if ctx.request_state != "second":
-            step1 = {"step1": _form("Step 1: What is your name?", "name")}
-            again = _missing(ctx, step1, "first")
-            step2 = {"step2": _form("Step 2: What is your favorite color?", "color")}
-            return again or InputRequiredResult(input_requests=step2, request_state="second")
+async def _rounds(ctx: Context) -> TextContent | InputRequiredResult:
+    if ctx.request_state == "second":
         return _text("all rounds done")
+    again = _missing(ctx, {"step1": _form("Step 1: What is your name?", "name")}, "first")
+    step2 = {"step2": _form("Step 2: What is your favorite color?", "color")}
+    return again or InputRequiredResult(input_requests=step2, request_state="second")
 
-    async def declared(ctx: Context) -> TextContent | InputRequiredResult:
+
+def _asking_declared(every: Mapping[str, InputRequest]) -> _Asking:
+    async def ask(ctx: Context) -> TextContent | InputRequiredResult:
         can = ctx.client_capabilities
         needs = {"user_name": can.elicitation, "greeting": can.sampling, "client_roots": can.roots}
         asked = {key: every[key] for key, declared in needs.items() if declared is not None}
         return _missing(ctx, asked) or _text("nothing to ask")
 
-    async def refuse(ctx: Context) -> TextContent:
-        if ctx.client_capabilities is None or ctx.client_capabilities.sampling is None:
-            needed = ClientCapabilities(sampling=SamplingCapability())
-            data = MissingRequiredClientCapabilityErrorData(required_capabilities=needed)
-            told = data.model_dump(by_alias=True, exclude_none=True)
-            raise MCPError(MISSING_REQUIRED_CLIENT_CAPABILITY, "This needs sampling.", told)
-        return _text("Nothing is missing.")
+    return ask
 
-    _tool(server, "test_missing_capability", refuse)
-    _tool(server, "test_streaming_elicitation", elicitation)
-    for kind, fn in {
-        "elicitation": elicitation,
-        "sampling": sampling,
-        "list_roots": roots,
-        "request_state": state,
-        "tampered_state": state,
-        "multiple_inputs": inputs,
-        "multi_round": rounds,
-        "capabilities": declared,
-    }.items():
-        _tool(server, f"test_input_required_result_{kind}", fn)
+
+async def _needs_sampling(ctx: Context) -> TextContent:
+    if ctx.client_capabilities is None or ctx.client_capabilities.sampling is None:
+        needed = ClientCapabilities(sampling=SamplingCapability())
+        data = MissingRequiredClientCapabilityErrorData(required_capabilities=needed)
+        told = data.model_dump(by_alias=True, exclude_none=True)
+        raise MCPError(MISSING_REQUIRED_CLIENT_CAPABILITY, "This needs sampling.", told)
+    return _text("Nothing is missing.")
 
 
 def _add_changes(server: MCPServer) -> None:
