@@ -63,7 +63,7 @@ async function turn(decide) {
 }
 
 const step = support.stepper(...WHO, "stdio and http");
-await step("mcp add, mcp probe over stdio", 60_000, async () => {
+await step("mcp add, mcp probe over stdio", 90_000, async () => {
   await openclaw("mcp", "add", "local", "--command", support.COMMAND, "--arg", "serve", "--arg", "--sandbox");
   const probed = JSON.parse(await openclaw("mcp", "probe", "local", "--json"));
   assert.deepEqual(probed.diagnostics, []);
@@ -71,7 +71,7 @@ await step("mcp add, mcp probe over stdio", 60_000, async () => {
   assert.ok(probed.servers.local.resources && probed.servers.local.prompts);
   await openclaw("mcp", "unset", "local");
 });
-const server = await step("mcp add, mcp probe over http", 60_000, async () => {
+const server = await step("mcp add, mcp probe over http", 90_000, async () => {
   const started = await support.startServer("http");
   await openclaw("mcp", "add", "aivideo", "--url", started.url, "--transport", "streamable-http", "--timeout", String(PATIENCE));
   const probed = JSON.parse(await openclaw("mcp", "probe", "aivideo", "--json"));

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Plays real MCP clients and the official conformance suite against `aivideo-mcp serve --sandbox`, all of them even when
 # one fails, and prints one table; about seven minutes, twelve at most.
+# Usage: run.sh [SCRIPT...], such as: run.sh conformance.mjs python_v1.py
 # AIVIDEO_MCP: the command to test (default: the repository's .venv); its Python is the one beside it. Needs bash and npm,
 # elsewhere than on linux-x64 also Node 24.16 or newer, and no network but the registries of npm and PyPI.
 set -uo pipefail
@@ -53,7 +54,8 @@ mkdir "$HOME"
 : >"$RESULTS"
 cd "$work" || exit 2
 failed=0
-for script in conformance.mjs sdk_v1.mjs sdk_v2.mjs python_v1.py timeout.mjs remote.mjs inspector.mjs openclaw.mjs; do
+[ $# -gt 0 ] || set -- conformance.mjs sdk_v1.mjs sdk_v2.mjs python_v1.py timeout.mjs remote.mjs inspector.mjs openclaw.mjs
+for script; do
   case $script in *.py) with=$work/v1/bin/python ;; *) with=$node ;; esac
   before=$(grep -c 'FAILED$' "$RESULTS")
   bounded $((SECONDS < 699 ? 700 - SECONDS : 1)) "$with" "$script"
