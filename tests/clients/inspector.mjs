@@ -27,7 +27,7 @@ async function call(target, era, tool, args, expected = 0) {
   return result.structuredContent;
 }
 
-const version = support.version("inspector");
+const version = support.version("@modelcontextprotocol/inspector");
 
 const stdio = ["-e", `AIVIDEO_STATE_DIR=${support.environment().AIVIDEO_STATE_DIR}`, "--", support.COMMAND, "serve", "--sandbox"];
 let step = support.stepper("Inspector CLI", version, "stdio");

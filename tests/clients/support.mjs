@@ -1,12 +1,13 @@
-// What every client needs: a server to talk to, bounded waits, a row in the table, a large picture.
+// What every client needs: a server to talk to, bounded waits, a row in the table.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, mkdtempSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 
 export const COMMAND = process.env.AIVIDEO_MCP;
-const TOOLS = ["generate_video", "create_generation", "get_status", "get_task", "cancel_task"];
+export const TOOLS = ["generate_video", "create_generation", "get_status", "get_task", "cancel_task"];
 export const CLIP = { model: "t2v", aspectRatio: "16:9", duration: 5 };
 const GONE_WITHIN = 3000; // ms from a signal or the end of stdin: the server's promise
 
@@ -49,20 +50,51 @@ export function environment() {
   return { ...process.env, AIVIDEO_STATE_DIR: mkdtempSync(join(process.cwd(), "state-")) };
 }
 
+/** The stdio transport of the TypeScript SDK v1, whose process ends with this one; `said` is what it wrote on stderr. */
+export class Stdio extends StdioClientTransport {
+  said = "";
+
+  constructor(command = COMMAND, args = ["serve", "--sandbox"]) {
+    super({ command, args, env: environment(), stderr: "pipe" });
+    this.stderr.on("data", (data) => (this.said += data));
+  }
+
+  async start() {
+    await super.start();
+    owned.add(this.pid);
+  }
+
+  /** Closes stdin; after 2 s it sends SIGTERM. */
+  async close() {
+    const { pid } = this;
+    await super.close();
+    owned.delete(pid);
+  }
+}
+
 /** A server on the network transports, on a free port of 127.0.0.1. */
-export async function startServer(transport) {
-  const args = ["serve", "--sandbox", "--transport", transport, "--port", "0"];
-  const server = start(COMMAND, args, { env: environment() });
-  const listening = new Promise((resolve) => {
+export async function startServer(transport, ...more) {
+  return listening(start(COMMAND, ["serve", "--sandbox", "--transport", transport, "--port", "0", ...more], { env: environment() }));
+}
+
+/** A server that was started, once it has told its address. */
+export async function listening(server) {
+  const told = new Promise((resolve) => {
     server.child.stderr.on("data", () => {
       const url = /MCP at (\S+)/.exec(server.err)?.[1];
       if (url) resolve(url);
     });
   });
   const early = server.ended.then(() => assert.fail(`the server ended at once: ${server.err}`));
-  server.url = await within(15_000, "the server's address on stderr", Promise.race([listening, early]));
+  server.url = await within(15_000, "the server's address on stderr", Promise.race([told, early]));
   early.catch(() => {}); // its end is judged by stopServer
   return server;
+}
+
+/** What the sandbox inside a server has charged and been asked; the server's stderr names its address. */
+export async function ledger(stderr) {
+  const [, url] = /SANDBOX inside, at (http:\/\/127\.0\.0\.1:\d+)/.exec(stderr);
+  return (await fetch(`${url}/sandbox/ledger`, { signal: AbortSignal.timeout(5000) })).json();
 }
 
 /** SIGTERM; the server must go in time and in order: exit code 0, stdout empty. */
@@ -88,8 +120,9 @@ export function assertQuiet(stderr) {
   assert.ok(found.length === 0, `on stderr:\n  ${found.join("\n  ")}`);
 }
 
+/** The version of an installed package. */
 export function version(name) {
-  return JSON.parse(readFileSync(`node_modules/@modelcontextprotocol/${name}/package.json`, "utf8")).version;
+  return JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8")).version;
 }
 
 /** `step(scenario, ms, action)` makes one row of the table; a failure is told and ends the process. */
