@@ -26,6 +26,7 @@ from aivideo_mcp.sandbox.clips import clip_for
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.tasks import Task
 from tests.fakes import T2V, task
+from tests.processes import environment
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +47,8 @@ async def save(body: dict[str, Any], folder: Path) -> Path:
 
 async def start(body: dict[str, Any], folder: Path) -> Process:
     command = [sys.executable, __file__, json.dumps(body), str(folder)]
-    return await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None)
+    found = environment({"PYTHONPATH": str(Path(__file__).parents[1])})  # where the imports above come from
+    return await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None, env=found)
 
 
 async def printed(process: Process) -> Path:

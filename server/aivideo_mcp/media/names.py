@@ -1,7 +1,8 @@
 """Names that people can read and every platform takes: `2026-11-22_t2v_a-cat-on-a-skateboard_ck12ab.mp4`.
 
-ASCII letters and digits, `-` inside a part, `_` between parts and as in the id, `~` before what keeps names apart; never
-reserved, since they begin with a date; at most 134 bytes with everything added, which fits encrypted folders too.
+ASCII letters and digits, `-` inside a part, `_` between parts (and in an id such as `tv_12ab`), `~` before what keeps
+names apart; never reserved, since they begin with a date; at most 134 bytes with everything added, which fits encrypted
+folders too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _COPIES: Final = 9  # names that are tried when the first ones are taken
 _LONGEST_MODEL: Final = 20  # characters
 _LONGEST_SLUG: Final = 40
 _LONGEST_ID: Final = 40
-_READABLE: Final = re.compile(rf"[a-z]{{1,4}}_[a-z0-9]{{6,{_LONGEST_ID - 5}}}|[a-z0-9-]{{1,{_LONGEST_ID}}}")  # ck…, tv_…
+_TWO_PARTS: Final = re.compile(r"[a-z]{1,4}_[a-z0-9]{6,35}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PARTIAL: Final = re.compile(r"\.(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|undated)_[A-Za-z0-9_~-]+\.mp4\.part")
 
@@ -26,12 +27,12 @@ _PARTIAL: Final = re.compile(r"\.(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|undated)_[A-Za-z0
 def file_name(task: Task) -> str:
     """Date of creation, model, what was asked for, task id; two tasks never share one, whatever their ids are."""
     day = _DAY.match(task.created_at or task.completed_at or "")
-    slug = _slug(task.prompt or "")
+    slug = _slug(task.prompt or "")  # where it is missing, an id of two parts would be read as slug and id
     parts = [
         day[0] if day else "undated",
         _plain(task.model or "", _LONGEST_MODEL) or "video",
         slug,
-        _own_part(task.id),
+        _own_part(task.id, slugged=bool(slug)),
     ]
     return "_".join(filter(None, parts)) + ".mp4"
 
@@ -53,11 +54,11 @@ def is_partial(name: str) -> bool:
     return _PARTIAL.fullmatch(name) is not None
 
 
-def _own_part(task_id: str) -> str:
+def _own_part(task_id: str, *, slugged: bool) -> str:
     """The id, with a digest where it cannot stand as it is: ids that differ in case alone must not share a file."""
-    if _READABLE.fullmatch(task_id):
-        return task_id
     part = _plain(task_id, _LONGEST_ID)
+    if (part and part == task_id.lower() == task_id) or (slugged and _TWO_PARTS.fullmatch(task_id)):
+        return task_id
     return f"{part or 'task'}~{hashlib.sha256(task_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
