@@ -107,7 +107,7 @@ async def _untold(_: str) -> None: ...
 
 async def test_a_day_holds_so_many_credits_and_frees_them_after_24_hours() -> None:
     tasks = [submitted(f"ck{number}") for number in range(9)]
-    network = FakeNetwork(quote=quoted(15), generate=tasks)
+    network = FakeNetwork(quote=quoted(15), generate=tasks, tasks=reply({"tasks": []}))
     async with network.workflow(daily_credits=40) as workflow:
         await create(workflow)
         await anyio.sleep(3600)
@@ -126,8 +126,29 @@ async def test_a_day_holds_so_many_credits_and_frees_them_after_24_hours() -> No
     assert network.calls().count("generate") == 3
 
 
+async def test_a_refund_is_given_back_to_the_day_though_nobody_looked_at_the_task() -> None:
+    failed = task("FAILED", id="ck1", creditsRefunded=15)
+    network = FakeNetwork(
+        quote=quoted(15), generate=[submitted("ck1"), submitted("ck2")], tasks=reply({"tasks": [failed]})
+    )
+    async with network.workflow(daily_credits=20) as workflow:
+        await create(workflow)
+        assert await create(workflow) == "ck2"
+        assert network.calls() == ["quote", "generate", "quote", "tasks", "generate"]
+        with pytest.raises(errors.BudgetExceeded, match="15 are spent"):
+            await create(workflow)
+
+
+async def test_a_day_is_kept_to_when_refunds_cannot_be_looked_for() -> None:
+    network = FakeNetwork(quote=quoted(15), generate=submitted(), tasks=page(status=502))
+    async with network.workflow(daily_credits=20) as workflow:
+        await create(workflow)
+        with pytest.raises(errors.BudgetExceeded, match="15 are spent"):
+            await create(workflow)
+
+
 async def test_a_day_says_what_could_still_be_made() -> None:
-    network = FakeNetwork(quote=[quoted(15), quoted(24)], generate=submitted())
+    network = FakeNetwork(quote=[quoted(15), quoted(24)], generate=submitted(), tasks=reply({"tasks": []}))
     async with network.workflow(daily_credits=31) as workflow:
         await create(workflow)
         with pytest.raises(errors.BudgetExceeded) as told:
@@ -159,7 +180,7 @@ async def test_a_create_without_an_answer_counts_as_spent() -> None:
 
 
 async def test_what_was_created_without_a_cap_counts_too(tmp_path: Path) -> None:
-    network = FakeNetwork(quote=quoted(15), generate=submitted(price=40))
+    network = FakeNetwork(quote=quoted(15), generate=submitted(price=40), tasks=reply({"tasks": []}))
     async with network.workflow(state_dir=tmp_path) as workflow:
         await create(workflow)
     async with network.workflow(state_dir=tmp_path, daily_credits=50) as workflow:

@@ -5,6 +5,7 @@ Asked for once an intent is to be sent, not before: who joins a generation that 
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass
 from typing import Final
@@ -12,10 +13,12 @@ from typing import Final
 from aivideo_mcp.accounts import Accounts
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.contracts import Contract, cheaper_ways
-from aivideo_mcp.errors import BudgetExceeded, ConfirmationRequired, InvalidModel
+from aivideo_mcp.errors import AivideoError, BudgetExceeded, ConfirmationRequired, InvalidModel
 from aivideo_mcp.ledger import Intent, Ledger
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.tasks import Quote
+
+logger = logging.getLogger(__name__)
 
 _CODE_KEPT: Final = 600.0  # seconds in which the user may agree in the chat
 _LETTERS: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # none that is taken for another
@@ -87,7 +90,7 @@ class Spending:
         if cap is not None and price > cap:
             raise _too_dear(request, f"costs {price} credits; the cap is {cap}", cap, served)
         if daily is not None and intent.price is None:
-            spent = await self._ledger.spent_today()
+            spent = await self._spent(daily - price)
             if spent + price > daily:
                 told = (
                     f"costs {price} credits, and of the {daily} that AIVIDEO_DAILY_CREDITS allows in 24 hours {spent}"
@@ -100,6 +103,20 @@ class Spending:
             if code is None or not await self._ledger.redeem(code, intent.digest, price):
                 raise ConfirmationRequired(_question(request, quote, wrong=code is not None), price=price)
         return Bill(price, price if cap is None else cap)
+
+    async def _spent(self, most: int) -> int:
+        """Credits spent in 24 hours; where it is more than that, refunds that nobody has seen yet are looked for."""
+        spent = await self._ledger.spent_today()
+        if spent <= most:
+            return spent
+        try:
+            known = await self._ledger.known()
+            for task in (entry.task for entry in await self._upstream.tasks(tries=1)):
+                if task.id in known:
+                    await self._ledger.learned(task.id, task.status, task.credits_charged, task.credits_refunded)
+        except AivideoError as failure:
+            logger.info("refunds could not be looked for: %s", failure.message)
+        return await self._ledger.spent_today()
 
     async def code_for(self, digest: str, price: int) -> str:
         """A code by which the user may agree to a price for a request: for ten minutes, for one create."""
