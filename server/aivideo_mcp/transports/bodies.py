@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import math
 from typing import Final
+from weakref import WeakSet
 
 import anyio
 from starlette.exceptions import HTTPException
@@ -12,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aivideo_mcp.transports.limits import RETRY_AFTER, Limits
 
 _CLOSE: Final = {"Connection": "close"}
+_SWEEP: Final = 1  # second between two of them
 
 
 class Bodies:
@@ -42,7 +46,7 @@ class Bodies:
         elif length > self._limits.body:
             await PlainTextResponse(self._too_large, 413)(scope, receive, send)
         else:
-            held = _Held(self._memory)
+            held = _Held()
             await self._app({**scope, "aivideo.body": held}, self._counted(receive, held), send)
 
     @property
@@ -69,6 +73,7 @@ class Bodies:
             if held.size > limits.body:
                 raise HTTPException(413, self._too_large)
             if not self._memory.takes(held):
+                held.size = 0
                 raise HTTPException(503, "Too many large requests at once.", RETRY_AFTER)
             return message
 
@@ -81,24 +86,27 @@ class _Memory:
     def __init__(self, limits: Limits) -> None:
         self._most = limits.bodies
         self._free = limits.body_free
-        self.taken = 0
+        self._large = WeakSet[_Held]()
+        self._swept = -math.inf
+
+    @property
+    def taken(self) -> int:
+        """What is counted of them; a sum, since bodies are let go of in any thread."""
+        return sum(held.size - self._free for held in self._large)
 
     def takes(self, held: _Held) -> bool:
-        """Count what is held by now, if there is room."""
-        more = max(held.size - self._free, 0) - held.counted
-        if self.taken + more > self._most:
-            return False
-        held.counted += more
-        self.taken += more
-        return True
+        """Whether there is room for what is held by now."""
+        if held.size <= self._free:
+            return True
+        self._large.add(held)
+        if self.taken > self._most and anyio.current_time() - self._swept > _SWEEP:
+            self._swept = anyio.current_time()
+            gc.collect()  # the SDK's requests refer to themselves, which keeps their bodies until somebody sweeps
+        return self.taken <= self._most
 
 
 class _Held:
-    """The body of one request, counted for as long as anybody has this."""
+    """The body of one request, in memory for as long as this is."""
 
-    def __init__(self, memory: _Memory) -> None:
-        self._memory = memory
-        self.size = self.counted = 0
-
-    def __del__(self) -> None:
-        self._memory.taken -= self.counted
+    def __init__(self) -> None:
+        self.size = 0
