@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -113,7 +113,7 @@ class TestSlowBodies:
     """On virtual time."""
 
     @pytest.fixture
-    def anyio_backend(self, virtual_time: object) -> object:
+    def anyio_backend(self, virtual_time: tuple[str, Mapping[str, object]]) -> tuple[str, Mapping[str, object]]:
         return virtual_time
 
     async def taking(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,10 +152,19 @@ async def test_a_body_that_nobody_wants_cannot_hold_its_connection_by_dripping()
     async with served(Limits(head=0.3), token="t") as here:
         async with wire(here.port, request("POST", "/mcp", "Content-Length: 100000", body=b"x")) as line:
             assert (await line.answer()).status == 401
-            with anyio.fail_after(3), pytest.raises(anyio.BrokenResourceError):
-                while True:
-                    await line.send(b"x")
-                    await anyio.sleep(0.02)
+            await dripped(line, b"x" * 1000)
+
+
+async def dripped(line: Wire, data: bytes) -> None:
+    """Send byte by byte, until the server hangs up."""
+    with anyio.fail_after(3):
+        try:
+            for letter in data:
+                await line.send(bytes([letter]))
+                await anyio.sleep(0.02)
+        except anyio.BrokenResourceError:
+            return
+    pytest.fail("all of it was taken")
 
 
 async def test_only_a_post_has_a_body() -> None:
@@ -209,10 +218,7 @@ async def test_slow_headers_are_cut_on_a_new_connection_and_on_a_used_one() -> N
             async with wire(here.port, request("GET", "/healthz")) as used:
                 await used.answer()
                 for line in (slow, used):
-                    with anyio.fail_after(3), pytest.raises(anyio.BrokenResourceError):
-                        for letter in b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 1000:
-                            await line.send(bytes([letter]))
-                            await anyio.sleep(0.02)
+                    await dripped(line, b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 1000)
                 await silent.closed()
         await healthy(here)
 
@@ -233,11 +239,10 @@ async def test_many_requests_on_one_connection_outlive_the_time_for_one() -> Non
 
 
 async def test_a_client_that_never_reads_its_stream_is_cut_and_its_session_ends() -> None:
-    async with served(Limits(stalled=0.3), "sse") as here, deaf(here) as (line, path):
+    async with served(Limits(stalled=0.3), "sse") as here, deaf(here) as (_, path):
         with anyio.fail_after(20):
             await until_cut(here, path)
-        assert len(here.crowd._open) <= 1
-        assert not here.streams._open
+        await until(lambda: not here.streams._open)
         await healthy_sse(here)
 
 
@@ -245,7 +250,9 @@ async def test_a_client_that_never_reads_its_stream_is_cut_and_its_session_ends(
 async def deaf(here: Served) -> AsyncIterator[tuple[Wire, str]]:
     """An SSE session whose client reads its beginning and then nothing."""
     async with wire(here.port) as line:
-        line.stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.stream.extra(SocketAttribute.raw_socket).setsockopt(  # noqa: S610 - no Django here
+            socket.SOL_SOCKET, socket.SO_RCVBUF, 4096
+        )
         await line.send(request("GET", "/sse"))
         await line.answer()
         said = bytes(line._seen)

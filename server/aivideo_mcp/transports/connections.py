@@ -114,6 +114,9 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Tell the client that this is no HTTP, unless it is being told something else already."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            if self._answering:  # the body went wrong: the application's response would be a second one
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
             super().send_400_response(msg)
         else:
             self.cut()
