@@ -52,6 +52,9 @@ class Streams:
                 self._open.add(request)
                 try:
                     await self._app(scope, receive, send_first)
+                except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+                    if not ended:  # else the SDK has said 202, and the SSE session ended before it took the message
+                        raise
                 finally:
                     self._open.discard(request)
         if not started:
