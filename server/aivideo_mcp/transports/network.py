@@ -8,9 +8,10 @@ import logging
 import math
 import os
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import anyio
+import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
@@ -21,14 +22,12 @@ from starlette.types import ASGIApp
 from aivideo_mcp.transports import gates
 from aivideo_mcp.transports.address import Address
 from aivideo_mcp.transports.bodies import Bodies
+from aivideo_mcp.transports.connections import Connection, Crowd, crowded
 from aivideo_mcp.transports.limits import Limits
 from aivideo_mcp.transports.probes import Probes
 from aivideo_mcp.transports.rooms import Rooms, Sessions
 from aivideo_mcp.transports.signals import GRACE, Closing, Written, until_signal
 from aivideo_mcp.transports.streams import Streams
-
-if TYPE_CHECKING:
-    import uvicorn
 
 _SESSIONS: Final = 1  # seconds that open streams get of the grace
 _BACKLOG: Final = 128  # connections are accepted so many at a time, before the first of them can be counted
@@ -65,9 +64,6 @@ async def serve_network(
 
 def _web(streams: Streams, limits: Limits = _LIMITS) -> uvicorn.Server:
     """The web server, with probes before all else."""
-    import uvicorn  # noqa: PLC0415 - 90 ms
-
-    from aivideo_mcp.transports.connections import Connection, Crowd, crowded  # noqa: PLC0415 - brings uvicorn
 
     def ready() -> bool:
         return not streams.ending
