@@ -17,7 +17,8 @@ from mcp_types import ResourceUpdatedNotification
 from test_watcher import World
 
 from aivideo_mcp.app import build_server
-from aivideo_mcp.transports import Address, Streams, _network_app
+from aivideo_mcp.transports import Address, Streams
+from aivideo_mcp.transports.network import _network_app
 from aivideo_mcp.workflow import Workflow
 from tests.fakes import T2V
 from tests.processes import connected, hello, speak, start

@@ -16,7 +16,13 @@ def command_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"aivideo-mcp {__version__}")
     parser.set_defaults(
-        run=serving.serve, transport="stdio", host="127.0.0.1", port=8000, sandbox=False, **_SANDBOX_OFF
+        run=serving.serve,
+        transport="stdio",
+        host="127.0.0.1",
+        port=8000,
+        allow_host=[],
+        allow_origin=[],
+        **{"sandbox": False, **_SANDBOX_OFF},
     )
     commands = parser.add_subparsers(title="commands", metavar="")
 
@@ -24,6 +30,12 @@ def command_parser() -> argparse.ArgumentParser:
     serve.add_argument("--transport", choices=("stdio", "sse", "http"), default="stdio")
     serve.add_argument("--host", default="127.0.0.1", help="beyond loopback AIVIDEO_HTTP_TOKEN must be set")
     serve.add_argument("--port", type=_port, default=8000, help="0 takes any free one")
+    serve.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a proxy's name for us; may be repeated"
+    )
+    serve.add_argument(
+        "--allow-origin", action="append", default=[], metavar="URL", help="a web page that may call; may be repeated"
+    )
     serve.add_argument("--sandbox", action="store_true", help="start the embedded upstream inside; needs no key")
     _add_sandbox_flags(serve)
     serve.set_defaults(run=serving.serve)

@@ -16,6 +16,7 @@ import anyio
 from aivideo_mcp.console import say
 from aivideo_mcp.errors import ConfigurationError
 from aivideo_mcp.settings import Settings, process_settings, strange_variables
+from aivideo_mcp.transports import until_signal
 
 if TYPE_CHECKING:
     from aivideo_mcp.sandbox import RunningSandbox
@@ -31,7 +32,6 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve MCP; with --sandbox, over an upstream of its own."""
     from aivideo_mcp.app import build_server  # noqa: PLC0415 - brings mcp, 0.7 s that `run` does not need
     from aivideo_mcp.receipts import Receipts  # noqa: PLC0415 - the same
-    from aivideo_mcp.transports import Address, serve_network, serve_stdio  # noqa: PLC0415 - the same
     from aivideo_mcp.workflow import open_workflow  # noqa: PLC0415 - the same
 
     if not arguments.sandbox and (arguments.fault or arguments.speed is not None or arguments.credits is not None):
@@ -43,7 +43,16 @@ def serve(arguments: argparse.Namespace) -> int:
         async with _settings(arguments) as settings:
             address = listener = None
             if arguments.transport != "stdio":
-                address = Address(arguments.transport, arguments.host, arguments.port, settings.http_token)
+                from aivideo_mcp.transports import Address  # noqa: PLC0415 - for the network alone
+
+                address = Address(
+                    arguments.transport,
+                    arguments.host,
+                    arguments.port,
+                    settings.http_token,
+                    tuple(arguments.allow_host),
+                    tuple(arguments.allow_origin),
+                )
                 listener = address.listen()
             if settings.api_key is None:
                 say(_NO_KEY)
@@ -59,9 +68,13 @@ def serve(arguments: argparse.Namespace) -> int:
                         shutil.rmtree(settings.state_folder, ignore_errors=True)  # an exit by signal unwinds nothing
 
                 if address and listener:
+                    from aivideo_mcp.transports import serve_network  # noqa: PLC0415 - the same
+
                     say(f"MCP at {address.url(listener)}")
                     await serve_network(server, address, listener, closing, receipts.written)
                 else:
+                    from aivideo_mcp.transports import serve_stdio  # noqa: PLC0415 - brings mcp
+
                     await serve_stdio(server, closing, receipts.written)
 
     anyio.run(serving)
@@ -76,8 +89,6 @@ def sandbox(arguments: argparse.Namespace) -> int:
             say(f"SANDBOX at {running.url}: no real videos, no real credits. Stop it with Ctrl-C.")
             say(f"Use it with AIVIDEO_BASE_URL={running.url} AIVIDEO_API_KEY={running.key}")
             await until_signal()
-
-    from aivideo_mcp.transports import until_signal  # noqa: PLC0415 - brings mcp
 
     anyio.run(serving)
     return 0
