@@ -6,7 +6,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test load format clean
+# CI tests the wheel, with the sources out of the way; a person tests what is being edited.
+EDITABLE := $(if $(CI),,--editable)
+
+.PHONY: demo test load lock format clean
 
 demo: $(READY)  ## make two videos on the embedded sandbox, through a real MCP client
 	$(BIN)/aivideo-mcp demo
@@ -30,12 +33,16 @@ format: $(READY)  ## rewrite code style and the generated blocks of the document
 	$(BIN)/ruff check --fix .
 	$(BIN)/python scripts/docs.py
 
-$(READY): pyproject.toml
+lock:  ## renew requirements.lock, the exact dependencies of development with their hashes
+	bash scripts/lock.sh
+
+$(READY): pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "aivideo-mcp needs Python 3.11 or newer with venv" \
 	  "(on Debian: apt install python3-venv). Name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Setting up .venv with $(PYTHON) (once; about a minute)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(EDITABLE) .
 	@touch $(READY)
 
 clean:  ## remove what the other targets made

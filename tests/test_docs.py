@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import anyio
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from packaging.requirements import Requirement
 
 import aivideo_mcp
 from aivideo_mcp.cli.parser import command_parser
@@ -101,3 +103,17 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in ROOT.glob("*.md"):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text("utf-8")):
             assert (ROOT / target).exists(), f"{document.name} -> {target}"
+
+
+def test_the_lock_pins_every_dependency_within_its_bounds_and_with_hashes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    assert "://" not in lock
+    pinned: dict[str, list[str]] = {}
+    for name, version, rest in re.findall(r"^([\w.-]+)==(\S+)(.*(?:\n    .*)*)", lock, re.MULTILINE):
+        assert "--hash=sha256:" in rest, name
+        pinned.setdefault(name, []).append(version)
+    for text in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+        wanted = Requirement(text)
+        assert all(version in wanted.specifier for version in pinned[wanted.name.lower()]), text
+        assert any(bound.operator == "<" for bound in wanted.specifier), f"{text} has no upper bound"
