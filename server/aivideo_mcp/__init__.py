@@ -12,6 +12,7 @@ The rooms, each importing only from those below it (enforced by import-linter):
     receipts      when an answer has left this server
     tools         the table of tools, in our own types
     workflow      create -> wait -> fetch -> save
+    waiting       waiting for one task: watched, told, saved
     reporting     what a waiting caller is told
     keeper        saves videos that nobody waits for any more
     history       what became of the account's tasks: upstream and ledger together

@@ -110,6 +110,10 @@ class Histories:
         """Take down what a whole task says."""
         await self.note(self._ledger.learned(task.id, task.status, task.credits_charged, task.credits_refunded))
 
+    async def gone(self, task_id: str) -> None:
+        """Take down that the upstream knows a task no more, and that its caller was told."""
+        await self.note(self._ledger.gone(task_id))
+
     async def note(self, taking_down: Awaitable[None]) -> None:
         """Take something down that nobody is kept waiting or refused for."""
         try:

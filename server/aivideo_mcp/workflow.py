@@ -6,9 +6,8 @@ Knows the submissions, the watcher and the video folder; knows nothing of MCP.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
@@ -34,10 +33,11 @@ from aivideo_mcp.keeper import Keeper
 from aivideo_mcp.ledger import Ledger
 from aivideo_mcp.media import Shelf, VideoFolder
 from aivideo_mcp.pictures import PictureFolders
-from aivideo_mcp.reporting import Report, Tell, told_meanwhile
+from aivideo_mcp.reporting import Tell, told_meanwhile
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.submission import Made, Submissions, Terms
 from aivideo_mcp.tasks import Account, Quote, Sighting, Status, Task
+from aivideo_mcp.waiting import Waited, Waits
 from aivideo_mcp.watcher import Notice, Watcher
 
 logger = logging.getLogger(__name__)
@@ -45,23 +45,6 @@ logger = logging.getLogger(__name__)
 UNSEEN_WAIT: Final = 45.0  # seconds; several clients drop a call without progress at 60
 _ONE_LOOK: Final = 3.0  # seconds; a wait for a task that is known by its id alone looks once at least
 _GRACE: Final = 2.0  # seconds that creates in flight and notes get when the server ends
-
-
-@dataclass(frozen=True, slots=True)
-class Waited:
-    """How a wait ended.
-
-    Attributes:
-        task: The task, ended or not.
-        joined: Whether an earlier call had created it.
-        fetched: Whether the whole of the ended task was fetched.
-        unsaved: What kept its file from disk, and what can be done about it.
-    """
-
-    task: Task
-    joined: bool = False
-    fetched: bool = False
-    unsaved: DownloadFailed | None = None
 
 
 class Workflow:
@@ -81,6 +64,7 @@ class Workflow:
         if folder := settings.output_dir:
             self.shelf = Shelf(VideoFolder(folder, upstream, lambda: settings.state_folder, ledger.now), ledger)
         self.history = Histories(upstream, ledger, self.shelf)
+        self._waits = Waits(upstream, self._watcher, self.history, self.shelf)
         if self.shelf:
             self._keeper = Keeper(ledger, self._watcher, self.shelf, self.history, group.start_soon)
             ledger.opened = self._keeper.begin
@@ -113,7 +97,7 @@ class Workflow:
         # However it stands, the task has to be looked at: what it became is not in a create's answer.
         status = Status.PROGRESS if Status.read(it.status).terminal else it.status
         first = Task(id=it.id, model=it.model, status=status, credits_charged=it.credits_charged)
-        return await self._wait(first, deadline, tell, age=age, joined=made.joined)
+        return await self._waits.wait(first, deadline, tell, age=age, joined=made.joined)
 
     async def resume(self, task_id: str, terms: Terms, tell: Tell, *, seen: bool) -> Waited:
         """Go on waiting for a task that was created before.
@@ -127,7 +111,7 @@ class Workflow:
         model, age = await self._known(task_id)
         if self._keeper:
             self._keeper.follow(task_id, model, age)
-        return await self._wait(Task(id=task_id, model=model, status=Status.UNKNOWN), deadline, tell, age=age)
+        return await self._waits.wait(Task(id=task_id, model=model, status=Status.UNKNOWN), deadline, tell, age=age)
 
     async def code_for(self, request: Contract, price: int) -> str:
         """A code by which the user may agree, in the chat, to this price for this request."""
@@ -221,7 +205,7 @@ class Workflow:
 
     async def delivered(self, task_id: str) -> None:
         """Take down that a task's outcome was handed over."""
-        await self._note(self._ledger.delivered(task_id))
+        await self.history.note(self._ledger.delivered(task_id))
 
     async def aclose(self) -> None:
         """End in order: creates in flight get their answer, notes are taken, then pool and ledger are closed."""
@@ -247,64 +231,11 @@ class Workflow:
         return known.model, 0.0 if known.sent_at is None else max(0.0, self._ledger.now() - known.sent_at)
 
     async def _saw(self, task_id: str, status: str) -> None:
-        await self._note(self._ledger.saw(task_id, status))
-
-    async def _note(self, taking_down: Awaitable[None]) -> None:
-        await self.history.note(taking_down)
+        await self.history.note(self._ledger.saw(task_id, status))
 
     def _patience(self, terms: Terms, *, seen: bool) -> float:
         longest = float(self.settings.max_wait_s)
         return terms.max_wait if terms.max_wait is not None else longest if seen else min(UNSEEN_WAIT, longest)
-
-    async def _wait(self, task: Task, deadline: float, tell: Tell, *, age: float, joined: bool = False) -> Waited:
-        """Watch until the task has ended and is saved, or the deadline (on the event loop's clock) has come."""
-        report = Report(task, tell, self.upstream, age)
-        contract = MODELS.get(task.model or "")
-        waited = Waited(task, joined)
-        failure: AivideoError | None = None
-
-        async def watch() -> None:
-            nonlocal waited, failure
-            try:
-                with anyio.CancelScope(deadline=deadline):
-                    usual = contract.usual if contract else None
-                    ended = await self._watcher.until_ended(task.id, usual, report.notice, age)
-                    waited = Waited(ended, joined, fetched=True, unsaved=self._not_yet(ended))
-                    await self.history.learned(ended)
-                    waited = await self._saved(waited, tell)
-            except AivideoError as fault:
-                failure = fault
-                if isinstance(fault, TaskNotFound):
-                    await self._note(self._ledger.gone(task.id))
-            except Exception:  # the id was paid for, so it must reach the caller even through our own mistake
-                logger.exception("waiting for task %s broke", task.id)
-                failure = UnknownError("This server made a mistake while waiting; the task runs on.")
-            group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(report.beat)
-            await watch()
-        if failure:
-            failure.task_id = task.id
-            failure.next_steps = (f'Call get_task with taskId "{task.id}" later; do not create it again.',)
-            raise failure
-        if not waited.task.state.terminal:
-            waited = Waited(task.model_copy(update={"status": report.status}), joined)
-        return waited
-
-    def _not_yet(self, task: Task) -> DownloadFailed | None:
-        if self.shelf is None or task.video_url is None:
-            return None
-        steps = (f'Call download_video with taskId "{task.id}" to save it: what came is kept.',)
-        return DownloadFailed("The wait ended first.", next_steps=steps)
-
-    async def _saved(self, waited: Waited, tell: Tell) -> Waited:
-        if self.shelf is None or waited.task.video_url is None:
-            return waited
-        try:
-            return replace(waited, task=await self.shelf.keep(waited.task, tell), unsaved=None)
-        except DownloadFailed as failure:
-            return replace(waited, unsaved=failure)
 
 
 def _harmless(tell: Tell) -> Tell:

@@ -19,7 +19,8 @@ from aivideo_mcp.tasks import Catalogue, Envelope, Model, Status, Task, check_ta
 from aivideo_mcp.tools.arguments import TERMS, alone, read_terms, split
 from aivideo_mcp.tools.call import Call
 from aivideo_mcp.tools.consent import agreed
-from aivideo_mcp.workflow import Waited, Workflow
+from aivideo_mcp.waiting import Waited
+from aivideo_mcp.workflow import Workflow
 
 _LARGE: Final = 64 * 1024  # characters from which on arguments are checked in a thread: they hold pictures
 
