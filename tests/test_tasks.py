@@ -28,7 +28,8 @@ from aivideo_mcp.tasks import (
     quoted,
     read_reason,
 )
-from aivideo_mcp.tasks.reading import MAX_QUOTED, read_count, read_time, read_url, written
+from aivideo_mcp.tasks.addresses import read_url
+from aivideo_mcp.tasks.reading import MAX_QUOTED, read_count, read_time, written
 
 URL: Final = "https://static.example/clip.mp4"
 EIGHT_KEYS: Final = {"ok", "status", "taskId", "data", "errorCode", "errorMessage", "retryAfter", "nextSteps"}

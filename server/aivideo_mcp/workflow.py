@@ -29,6 +29,7 @@ from aivideo_mcp.errors import (
     RateLimited,
     TaskNotFound,
     UnknownError,
+    UnsafeAddress,
 )
 from aivideo_mcp.ledger import Ledger
 from aivideo_mcp.media import VideoFolder
@@ -55,12 +56,14 @@ class Waited:
         joined: Whether an earlier call had created it.
         fetched: Whether the whole of the ended task was fetched.
         unsaved: What kept its file from disk.
+        unsafe: Whether that is an address which nobody should fetch from.
     """
 
     task: Task
     joined: bool = False
     fetched: bool = False
     unsaved: str | None = None
+    unsafe: bool = False
 
 
 class Workflow:
@@ -262,7 +265,7 @@ class Workflow:
         try:
             file = await self._videos.save(task, tell)
         except DownloadFailed as failure:
-            return replace(waited, unsaved=failure.message)
+            return replace(waited, unsaved=failure.message, unsafe=isinstance(failure, UnsafeAddress))
         await self._note(self._ledger.saved(task.id, file))
         return replace(waited, task=task.model_copy(update={"file": str(file)}), unsaved=None)
 

@@ -1,9 +1,11 @@
 """What is answered.
 
-answers   the states, the typed answers, the envelope
-reading   tolerant reading of what the upstream says
+answers    the states, the typed answers, the envelope
+reading    tolerant reading of what the upstream says
+addresses  which addresses may be shown and fetched
 """
 
+from aivideo_mcp.tasks.addresses import fault_of, is_public, origin_of
 from aivideo_mcp.tasks.answers import (
     Account,
     Answer,
@@ -34,6 +36,9 @@ __all__ = [
     "Submission",
     "Task",
     "check_task_id",
+    "fault_of",
+    "is_public",
+    "origin_of",
     "quoted",
     "read_reason",
 ]

@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
 from aivideo_mcp.errors import AivideoError
+from aivideo_mcp.tasks.addresses import read_url
 from aivideo_mcp.tasks.reading import (
     expiry,
     quoted,
@@ -21,7 +22,6 @@ from aivideo_mcp.tasks.reading import (
     read_prompt,
     read_reason,
     read_time,
-    read_url,
     written,
 )
 
@@ -105,12 +105,17 @@ class Task(Answer):
         return f'the upstream says: "{told}"' if told else "the upstream gives no reason"
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Self | None:
-        """The task in an answer; None when it has no id or no status, and so is no task."""
+    def read(cls, body: Mapping[str, Any], home: str | None = None) -> Self | None:
+        """The task in an answer; None when it has no id or no status, and so is no task.
+
+        Args:
+            body: The answer.
+            home: The origin whose addresses are shown whatever they are; those of others, if they may be fetched.
+        """
         task_id = read_id(body, "id", "taskId")
         if task_id is None or not isinstance(body.get("status"), str):
             return None
-        output = _read_output(body.get("output"))
+        output = _read_output(body.get("output"), home)
         completed = read_time(body.get("completedAt"))
         status = quoted(body["status"], 40) or Status.UNKNOWN
         finished = Status.read(status) is Status.COMPLETED
@@ -138,9 +143,9 @@ class Listed:
     asked: Mapping[str, Any]
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Listed | None:
-        """The entry; None when it is no task."""
-        task, key, asked = Task.read(body), body.get("idempotencyKey"), body.get("input")
+    def read(cls, body: Mapping[str, Any], home: str | None = None) -> Listed | None:
+        """The entry; None when it is no task. `home` as for a task."""
+        task, key, asked = Task.read(body, home), body.get("idempotencyKey"), body.get("input")
         if task is None:
             return None
         return cls(task, key if isinstance(key, str) else None, asked if isinstance(asked, dict) else {})
@@ -330,11 +335,11 @@ class Envelope(BaseModel):
         return "\n".join(filter(None, lines))
 
 
-def _read_output(value: object) -> Output | None:
+def _read_output(value: object, home: str | None) -> Output | None:
     if not isinstance(value, Mapping):
         return None
     return Output(
-        url=read_url(value.get("url")) or read_url(value.get("videoUrl")),  # the older name
+        url=read_url(value.get("url"), home) or read_url(value.get("videoUrl"), home),  # the older name
         msg=quoted(value.get("msg")),
         error=read_reason(value.get("error")),
     )

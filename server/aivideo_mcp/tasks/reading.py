@@ -11,14 +11,12 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from aivideo_mcp.errors import InvalidPayload
 
 KEPT: Final = timedelta(hours=24)  # how long the upstream keeps a finished file
 MAX_QUOTED: Final = 300  # characters of upstream text that reach a caller
 MAX_COUNT: Final = 10**12
-MAX_URL: Final = 4096
 MAX_ID: Final = 200
 MAX_PROMPT: Final = 200  # characters of a prompt, of which a file name shows forty
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # Unicode categories nobody can read
@@ -74,18 +72,6 @@ def read_id(body: Mapping[str, Any], *names: str) -> str | None:
     """A task's id, under the first of these names that has one: opaque, but visible and of bounded length."""
     given = next((body[name] for name in names if body.get(name)), None)
     return given if isinstance(given, str) and _visible(given, MAX_ID) == given else None
-
-
-def read_url(value: object) -> str | None:
-    """An absolute http(s) URL."""
-    if not (isinstance(value, str) and len(value) <= MAX_URL and value.isprintable() and " " not in value):
-        return None
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # raises for a port that is none
-        return value if parts.scheme in ("http", "https") and parts.hostname else None
-    except ValueError:
-        return None
 
 
 def read_count(value: object) -> int | None:
