@@ -30,6 +30,7 @@ _TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")  # IPv4 behind NAT64,
 _NOT_PUBLIC: Final = tuple(
     ipaddress.ip_network(net)
     for net in (
+        "192.0.0.0/24",  # protocols' own, and a cloud's metadata; older Pythons take it for public
         "192.88.99.0/24",  # relays of 6to4
         "168.63.129.16/32",  # a cloud's platform service, on a public number
         "2001::/23",  # Teredo and other tunnels
