@@ -28,7 +28,7 @@ from aivideo_mcp.errors import (
     SubmissionUncertain,
 )
 from aivideo_mcp.settings import Settings
-from aivideo_mcp.tasks import Account, Listed, Quote, Sighting, Status, Submission, Task, origin_of, quoted
+from aivideo_mcp.tasks import Account, Listed, Quote, Sighting, Status, Submission, Task, origin_of, read_word
 
 if TYPE_CHECKING:  # httpx comes with these two; it is imported at the first call, in a thread
     import httpx
@@ -160,7 +160,7 @@ class Upstream:
     async def status(self, task_id: str, *, tries: int | None = None) -> Sighting:
         """One task's state, and nothing else."""
         body = await self._query(f"/tasks/{_segment(task_id)}/status", tries=tries, state_alone=True)
-        return Sighting(id=task_id, status=_present(quoted(body.get("status"), 40), "status"))
+        return Sighting(id=task_id, status=_present(read_word(body.get("status")), "status"))
 
     async def cancel(self, task_id: str) -> Status:
         """Ask for a cancel, once; the state that the answer names (CANCEL when it worked)."""

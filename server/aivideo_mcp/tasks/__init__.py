@@ -20,7 +20,7 @@ from aivideo_mcp.tasks.answers import (
     Submission,
     Task,
 )
-from aivideo_mcp.tasks.reading import check_task_id, quoted, read_reason
+from aivideo_mcp.tasks.reading import check_task_id, quoted, read_reason, read_word
 
 __all__ = [
     "Account",
@@ -41,4 +41,5 @@ __all__ = [
     "origin_of",
     "quoted",
     "read_reason",
+    "read_word",
 ]

@@ -22,10 +22,12 @@ from aivideo_mcp.tasks.reading import (
     read_prompt,
     read_reason,
     read_time,
+    read_word,
     written,
 )
 
 USD_PER_CREDIT: Final = 0.01
+_MOST_MODELS: Final = 100
 
 
 class Status(StrEnum):
@@ -117,11 +119,11 @@ class Task(Answer):
             return None
         output = _read_output(body.get("output"), home)
         completed = read_time(body.get("completedAt"))
-        status = quoted(body["status"], 40) or Status.UNKNOWN
+        status = read_word(body["status"]) or Status.UNKNOWN
         finished = Status.read(status) is Status.COMPLETED
         return cls(
             id=task_id,
-            model=quoted(body.get("model"), 40),
+            model=read_word(body.get("model")),
             status=status,
             video_url=output.url if output and finished else None,
             expires_at=written(expiry(completed)) if finished else None,
@@ -162,7 +164,7 @@ class Account(Answer):
     def read(cls, body: Mapping[str, Any]) -> Self:
         """The account in an answer."""
         models = body.get("supportedModels")
-        known = tuple(m for m in models if isinstance(m, str)) if isinstance(models, list) else None
+        known = tuple(filter(None, map(read_word, models[:_MOST_MODELS]))) if isinstance(models, list) else None
         return cls(
             current_balance=read_count(body.get("currentBalance")),
             supported_models=known,
@@ -226,7 +228,7 @@ class Submission(Answer):
         return cls(
             id=task_id,
             model=model,
-            status=quoted(body.get("status"), 40) or Status.SUBMITTED,
+            status=read_word(body.get("status")) or Status.SUBMITTED,
             credits_charged=read_count(body.get("creditsCharged")),
             idempotency_key=key,
             idempotent_replay=body.get("idempotentReplay") is True,
