@@ -15,6 +15,7 @@ from pydantic.json_schema import SkipJsonSchema
 from aivideo_mcp.errors import AivideoError
 from aivideo_mcp.tasks.addresses import read_url
 from aivideo_mcp.tasks.reading import (
+    MAX_COUNT,
     expiry,
     quoted,
     read_count,
@@ -204,9 +205,12 @@ class Quote(Answer):
         if price is None:
             return None
         quote = cls.of(model, price, read_count(body.get("currentBalance")))
-        said = {"usd": body.get("listPriceUsd"), "affordable": body.get("affordable")}
-        kinds = {"usd": (int, float), "affordable": (bool,)}
-        return quote.model_copy(update={name: value for name, value in said.items() if type(value) in kinds[name]})
+        usd, affordable = body.get("listPriceUsd"), body.get("affordable")
+        if (
+            type(usd) in (int, float) and 0 <= usd <= MAX_COUNT
+        ):  # no infinity, which Python's JSON knows and others don't
+            quote = quote.model_copy(update={"usd": usd})
+        return quote.model_copy(update={"affordable": affordable}) if isinstance(affordable, bool) else quote
 
 
 class Submission(Answer):
