@@ -205,10 +205,9 @@ class Quote(Answer):
         if price is None:
             return None
         quote = cls.of(model, price, read_count(body.get("currentBalance")))
-        usd, affordable = body.get("listPriceUsd"), body.get("affordable")
-        if (
-            type(usd) in (int, float) and 0 <= usd <= MAX_COUNT
-        ):  # no infinity, which Python's JSON knows and others don't
+        usd: object = body.get("listPriceUsd")
+        affordable = body.get("affordable")
+        if isinstance(usd, int | float) and not isinstance(usd, bool) and 0 <= usd <= MAX_COUNT:  # no infinity, no NaN
             quote = quote.model_copy(update={"usd": usd})
         return quote.model_copy(update={"affordable": affordable}) if isinstance(affordable, bool) else quote
 
