@@ -43,7 +43,7 @@ LONGEST_PAUSE: Final = 3600.0  # seconds; a Retry-After beyond it is taken for a
 USUAL_PAUSE: Final = 60.0  # seconds; the query limit is per minute
 
 _SECRET: Final = 8  # characters from which on a key is secret
-_LARGE: Final = 128 * 1024  # characters of an answer
+_LARGE: Final = 256 * 1024  # characters of an answer, from which on it is judged in a thread
 _SHOWN: Final = 16 * 1024  # characters of one text of which a part may be shown
 _BY_STATUS: Final[Mapping[int, type[AivideoError]]] = {
     400: InvalidPayload,
