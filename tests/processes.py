@@ -19,6 +19,8 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from tests.canary import holds_key
+
 COMMAND = [sys.executable, "-m", "aivideo_mcp"]
 
 
@@ -62,7 +64,9 @@ async def listening(*arguments: str, env: Mapping[str, str] | None = None) -> As
             if process.returncode is None:
                 process.kill()
             await process.aclose()
+            leaked = holds_key(serving.stderr())
             serving.said.close()
+            assert not leaked, "the API key is in what the server said"
 
 
 @asynccontextmanager

@@ -312,7 +312,7 @@ async def test_models_that_are_missing_or_new_are_named() -> None:
     assert models.state is State.WARN
     assert "1 of the 9" in models.finding
     assert "not served: i2v, lv," in models.finding
-    assert "not known here: sora [31m." in models.finding
+    assert "not known here: sora_31m." in models.finding
     many = [f"m{number}" for number in range(1000)]
     checks = await found(FakeNetwork(account=reply({**ACCOUNT, "supportedModels": many})))
     assert len(checks["models"].finding) < 500

@@ -24,7 +24,7 @@ from aivideo_mcp.media import VideoFolder, fetching
 from aivideo_mcp.sandbox import SandboxOptions, running_sandbox
 from aivideo_mcp.sandbox.clips import clip_for
 from aivideo_mcp.settings import Settings
-from aivideo_mcp.tasks import Task
+from aivideo_mcp.tasks import Task, origin_of
 from tests.fakes import T2V, task
 from tests.processes import environment
 
@@ -35,9 +35,10 @@ LARGE = FTYP + b"\0\0\0\x08moov" + (8 + 1_000_000).to_bytes(4) + b"mdat" + bytes
 
 
 async def save(body: dict[str, Any], folder: Path) -> Path:
-    read = Task.read(body)
+    home = origin_of(body["output"]["url"]) or ""
+    read = Task.read(body, home)
     assert read is not None
-    upstream = Upstream(Settings(api_key="ak_1", base_url="http://127.0.0.1:9", timeout_ms=5000))
+    upstream = Upstream(Settings(api_key="ak_1", base_url=home, timeout_ms=5000))
     try:
         saving = VideoFolder(folder, upstream, lambda: folder.parent / "state", wall=lambda: 0.0)
         return await saving.save(read)

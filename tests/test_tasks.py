@@ -28,7 +28,8 @@ from aivideo_mcp.tasks import (
     quoted,
     read_reason,
 )
-from aivideo_mcp.tasks.reading import MAX_QUOTED, read_count, read_time, read_url, written
+from aivideo_mcp.tasks.addresses import read_url
+from aivideo_mcp.tasks.reading import MAX_QUOTED, read_count, read_time, written
 
 URL: Final = "https://static.example/clip.mp4"
 EIGHT_KEYS: Final = {"ok", "status", "taskId", "data", "errorCode", "errorMessage", "retryAfter", "nextSteps"}
@@ -488,8 +489,8 @@ def test_an_account_that_says_nothing_is_known_to_say_nothing() -> None:
 def test_a_quote_is_read() -> None:
     body = {"model": "t2v", "credits": 15, "currentBalance": 50, "affordable": True, "billable": False}
     quote = Quote.read(body, "t2v")
-    assert quote == Quote(model="t2v", credits=15, current_balance=50, affordable=True)
-    assert Quote.read({"credits": 0, "affordable": "yes"}, "t2v") == Quote(model="t2v", credits=0)
+    assert quote == Quote(model="t2v", credits=15, usd=0.15, current_balance=50, affordable=True)
+    assert Quote.read({"credits": 0, "affordable": "yes"}, "t2v") == Quote(model="t2v", credits=0, usd=0.0)
 
 
 @pytest.mark.parametrize("price", [None, True, "15", -1, [], 1.5])

@@ -27,6 +27,7 @@
     ├── GenerationFailed         GENERATION_FAILED: the task ended FAILED
     ├── TaskCancelled            TASK_CANCELLED: the task ended CANCEL
     └── DownloadFailed           DOWNLOAD_FAILED: the video exists but could not be saved
+        └── UnsafeAddress        its address is none that should be fetched, by anybody
 
     ConfigurationError           not for callers: one line on stderr, exit code 2
 
@@ -257,6 +258,12 @@ class DownloadFailed(AivideoError):
 
     code = "DOWNLOAD_FAILED"
     advice = ("Open videoUrl directly: the upstream keeps the file for 24 hours.",)
+
+
+class UnsafeAddress(DownloadFailed):
+    """The file's address holds credentials, is not https, or leads into a private network."""
+
+    advice = ("Do not open or fetch videoUrl: tell the user that its address was refused, and why.",)
 
 
 def codes() -> dict[str, type[AivideoError]]:

@@ -2,7 +2,9 @@
 
 upstream   the seven calls, and which may be repeated
 judging    what a reply means
-exchange   one request and its reply: bounded, repeated where safe; the only importer of httpx
+exchange   one request and its reply: bounded, repeated where safe
+downloads  files from public addresses, without the key
+fence      the way there: names are resolved, and what is not public is not connected to
 """
 
 from aivideo_mcp.client.upstream import LONGEST_QUIET, Gate, Upstream

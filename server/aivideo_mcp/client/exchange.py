@@ -1,15 +1,14 @@
 """One exchange with the upstream over HTTP: bounded in time and size, and repeated where that is safe.
 
-The only module that imports httpx (and tenacity, which does the repeating); `upstream` imports it in a worker
-thread at the first call, so that neither costs anything at start.
+One of the two modules that import httpx (and the one for tenacity, which does the repeating); `upstream` imports it
+in a worker thread at the first call, so that neither costs anything at start.
 """
 
 from __future__ import annotations
 
-import re
+import ssl
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -17,11 +16,11 @@ import anyio
 import httpx
 import tenacity
 
+from aivideo_mcp.client.downloads import Downloads, named
 from aivideo_mcp.errors import (
     AivideoError,
     BrokenAnswer,
     BudgetSpent,
-    DownloadFailed,
     NetworkError,
     NotSent,
     RateLimited,
@@ -38,12 +37,6 @@ _ANY_ZIP: Final = 47  # zlib's word for "gzip or zlib, whichever it is"
 PATIENCE: Final = 10.0  # seconds of Retry-After that a direct call sits out; beyond it the caller is told
 _LAST_START: Final = 25.0  # seconds after which no further try starts: most clients give up at 60
 _UPLOAD_RATE: Final = 128 * 1024  # bytes a second that a slow line still manages
-_LENGTH: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
-_PART: Final = re.compile(
-    r"bytes +(?:(?P<start>[0-9]{1,18})-[0-9]{1,18}|\*)/(?P<total>[0-9]{1,18}|\*)", re.ASCII | re.IGNORECASE
-)
-_ETAG: Final = re.compile(r'"[\x21\x23-\x7e]*"')
-_LONGEST_VALIDATOR: Final = 200  # characters
 _CONNECT_SHARE: Final = 0.8  # of the time-out, so that "could not connect" is known before "no answer"
 
 
@@ -56,25 +49,6 @@ class Reply:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A file, or a part of it, as its host sends it.
-
-    Attributes:
-        status: What the host answered.
-        start: Where the first byte belongs in the file; None where no bytes of the file came.
-        total: The whole file's length in bytes, where the host tells it.
-        validator: What tells this version of the file from another (a strong ETag, else Last-Modified), where told.
-        chunks: The bytes as they come. Raises NetworkError where they break off.
-    """
-
-    status: int
-    start: int | None
-    total: int | None
-    validator: str | None
-    chunks: AsyncIterator[bytes]
-
-
 class Exchange:
     """The connection pool. The key is a header of single requests to the base URL, never of the pool.
 
@@ -85,13 +59,23 @@ class Exchange:
 
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._settings = settings
+        trusting = not settings.local_upstream  # a proxy is for the internet, not for a sandbox on this machine
+        verify = ssl.SSLContext(
+            ssl.PROTOCOL_TLS_CLIENT
+        )  # believes no certificate, which a test's transport needs none of
+        if transport is None:
+            verify = httpx.create_ssl_context(trust_env=trusting)
+        timeout = httpx.Timeout(settings.timeout, connect=settings.timeout * _CONNECT_SHARE)
         self._http = httpx.AsyncClient(
             transport=transport,
-            timeout=httpx.Timeout(settings.timeout, connect=settings.timeout * _CONNECT_SHARE),
+            verify=verify,
+            timeout=timeout,
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
             follow_redirects=False,
-            trust_env=not settings.local_upstream,  # a proxy is for the internet, not for a sandbox on this machine
+            trust_env=trusting,
         )
+        self._downloads = Downloads(settings, verify, timeout, transport)
+        self.download = self._downloads.open
 
     async def send(
         self,
@@ -124,7 +108,7 @@ class Exchange:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as fault:
             raise NotSent(f"The upstream could not be reached: {_connecting(fault)}. Nothing was sent.") from None
         except httpx.HTTPError as fault:
-            raise NetworkError(f"The connection broke before the answer was complete ({_named(fault)}).") from None
+            raise NetworkError(f"The connection broke before the answer was complete ({named(fault)}).") from None
         return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     async def repeat(self, attempt: Callable[[], Awaitable[T]], tries: int) -> T:
@@ -145,38 +129,10 @@ class Exchange:
                 return await attempt()
         raise AssertionError("tenacity ends with a result or an exception")
 
-    @asynccontextmanager
-    async def download(self, url: str, start: int = 0, validator: str | None = None) -> AsyncIterator[Body]:
-        """What is behind a public URL; redirects are followed, since the key is not sent along.
-
-        Args:
-            url: Where the file is.
-            start: The first byte that is wanted.
-            validator: Of the version whose rest is wanted; the host sends another version whole.
-
-        Raises:
-            NetworkError: The host could not be reached, or broke off.
-            DownloadFailed: It cannot be asked at all, or packs what it sends.
-        """
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        if start and validator is not None:
-            headers["If-Range"] = validator
-        try:
-            async with self._http.stream("GET", url, headers=headers, follow_redirects=True) as response:
-                first, total = _extent(response)
-                packed = response.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
-                if packed and first is not None:
-                    raise DownloadFailed("The file host compressed the video although it was asked not to.")
-                async with aclosing(_pieces(response)) as chunks:
-                    yield Body(response.status_code, first, total, _validator(response), chunks)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as fault:
-            raise DownloadFailed(f"The file's address leads nowhere ({_named(fault)}).") from None
-        except httpx.HTTPError as fault:
-            raise NetworkError(f"The download broke off ({_named(fault)}).") from None
-
     async def aclose(self) -> None:
-        """Close the pool."""
+        """Close the pools."""
         await self._http.aclose()
+        await self._downloads.aclose()
 
 
 async def _bounded(response: httpx.Response, ceiling: int) -> bytes:
@@ -196,35 +152,6 @@ async def _bounded(response: httpx.Response, ceiling: int) -> bytes:
     return bytes(body)
 
 
-async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes]:
-    try:
-        async for piece in response.aiter_raw():
-            yield piece
-    except httpx.HTTPError as fault:
-        raise NetworkError(f"The download broke off ({_named(fault)}).") from None
-
-
-def _extent(response: httpx.Response) -> tuple[int | None, int | None]:
-    """Where a body starts in its file, and the file's length; None for what is not told or cannot be believed."""
-    if response.status_code == httpx.codes.OK:
-        length = response.headers.get("content-length", "")
-        return 0, int(length) if _LENGTH.fullmatch(length) else None
-    told = _PART.fullmatch(response.headers.get("content-range", "").strip())
-    if told is None:
-        return None, None
-    total = None if told["total"] == "*" else int(told["total"])
-    if response.status_code != httpx.codes.PARTIAL_CONTENT or told["start"] is None:
-        return None, total
-    return int(told["start"]), total
-
-
-def _validator(response: httpx.Response) -> str | None:
-    """What a part can be asked for with: a weak ETag is no use, nor what does not fit into a header."""
-    etag = response.headers.get("etag", "")
-    told = etag if _ETAG.fullmatch(etag) else response.headers.get("last-modified", "")
-    return told if told.isascii() and told.isprintable() and 0 < len(told) <= _LONGEST_VALIDATOR else None
-
-
 def _may_pass(fault: BaseException) -> bool:
     if isinstance(fault, BudgetSpent):
         return False
@@ -240,11 +167,6 @@ def _pause(state: tenacity.RetryCallState) -> float:
     fault = state.outcome.exception() if state.outcome else None
     asked = fault.retry_after if isinstance(fault, AivideoError) else None
     return max(asked or 0.0, _backoff(state))
-
-
-def _named(fault: Exception) -> str:
-    """A transport fault by its kind alone: its text may repeat what the other side sent, our key included."""
-    return type(fault).__name__
 
 
 def _connecting(fault: Exception) -> str:

@@ -6,12 +6,17 @@ or an object. The body's `errorCode` is believed before the HTTP status.
 
 from __future__ import annotations
 
+import functools
+import html
 import json
 import math
+import re
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 from aivideo_mcp.client.exchange import Reply
 from aivideo_mcp.errors import (
@@ -38,6 +43,8 @@ LONGEST_PAUSE: Final = 3600.0  # seconds; a Retry-After beyond it is taken for a
 USUAL_PAUSE: Final = 60.0  # seconds; the query limit is per minute
 
 _SECRET: Final = 8  # characters from which on a key is secret
+_LARGE: Final = 256 * 1024  # characters of an answer, from which on it is judged in a thread
+_SHOWN: Final = 16 * 1024  # characters of one text of which a part may be shown
 _BY_STATUS: Final[Mapping[int, type[AivideoError]]] = {
     400: InvalidPayload,
     401: AuthFailed,
@@ -82,19 +89,50 @@ def judge(reply: Reply, *, now: datetime, secret: str, state_alone: bool = False
 
 
 def _read_object(body: bytes, secret: str) -> dict[str, Any] | None:
-    text = _struck(body.decode("utf-8", "replace"), secret)
     try:
+        text = body.decode("utf-8", "replace")
         value = json.loads(text)
-        if "\\u" in text:  # an escaped key is not in the text but in what it says
-            value = json.loads(_struck(json.dumps(value, ensure_ascii=False), secret))
+        if len(secret) >= _SECRET and _may_echo(text, value, _echoes(secret)):  # a key `a` would ruin every answer
+            value = _struck(value, _echoes(secret))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def _struck(text: str, secret: str) -> str:
-    """Not for what is shorter than any real key: a key `a`, fit for the sandbox at most, would ruin every answer."""
-    return text.replace(secret, "[key]") if len(secret) >= _SECRET else text
+def _may_echo(text: str, value: object, echoes: tuple[str, ...]) -> bool:
+    """Whether it is worth to go through a value text by text, which takes thirty times as long as reading it."""
+    if len(text) > _LARGE:  # is read in a thread, and is slow to write anew
+        return True
+    lower = (json.dumps(value, ensure_ascii=False) if "\\" in text else text).lower()  # undoes what JSON escaped
+    return any(echo in lower for echo in echoes)
+
+
+def _struck(value: Any, echoes: tuple[str, ...]) -> Any:  # noqa: ANN401 - what JSON may hold
+    """A value without the key in any of its texts, whichever way JSON wrote it."""
+    if isinstance(value, dict):
+        return {_struck(name, echoes): _struck(inner, echoes) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_struck(inner, echoes) for inner in value]
+    if not isinstance(value, str):
+        return value
+    lower = value[:_SHOWN].lower()  # what follows is a picture, and is shown to nobody
+    if not any(echo in lower for echo in echoes):
+        return value
+    return re.sub("|".join(map(re.escape, echoes)), "[key]", value[:_SHOWN], flags=re.IGNORECASE)
+
+
+@functools.lru_cache(maxsize=4)
+def _echoes(secret: str) -> tuple[str, ...]:
+    """The key as a service might repeat it, in small letters: plain, in a URL, a page, JSON, base64, hex."""
+    data, escaped = secret.encode(), json.dumps(secret)[1:-1]
+    forms = {secret, escaped, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    forms |= {html.escape(secret), json.dumps(escaped)[1:-1]}
+    forms |= {data.hex(), "".join(f"%{byte:02x}" for byte in data)}
+    for before, first in ((0, 0), (1, 2), (2, 3)):  # base64 depends on how many bytes stand before it
+        coded = b64encode(b"\0" * before + data).decode().rstrip("=")
+        whole = coded[first : len(coded) - (1 if (before + len(data)) % 3 else 0)]
+        forms |= {whole, whole.replace("+", "-").replace("/", "_")}
+    return tuple(sorted({form.lower() for form in forms}, key=len, reverse=True))
 
 
 def _is_refusal(body: Mapping[str, Any], *, state_alone: bool) -> bool:

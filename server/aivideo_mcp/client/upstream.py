@@ -28,7 +28,7 @@ from aivideo_mcp.errors import (
     SubmissionUncertain,
 )
 from aivideo_mcp.settings import Settings
-from aivideo_mcp.tasks import Account, Listed, Quote, Sighting, Status, Submission, Task, quoted
+from aivideo_mcp.tasks import Account, Listed, Quote, Sighting, Status, Submission, Task, origin_of, read_word
 
 if TYPE_CHECKING:  # httpx comes with these two; it is imported at the first call, in a thread
     import httpx
@@ -82,6 +82,7 @@ class Upstream:
         gate: Gate | None = None,
     ) -> None:
         self._settings = settings
+        self._home = origin_of(settings.base_url)
         self._transport = transport
         self._now = now
         self._gate = gate or _NoGate()
@@ -139,7 +140,7 @@ class Upstream:
         entries = (await self._query("/tasks", tries=tries)).get("tasks")
         if not isinstance(entries, list):
             raise BrokenAnswer("The upstream's answer holds no list of tasks.")
-        read = [Listed.read(entry) if isinstance(entry, dict) else None for entry in entries]
+        read = [Listed.read(entry, self._home) if isinstance(entry, dict) else None for entry in entries]
         if whole and None in read:
             raise BrokenAnswer("The upstream's list of tasks cannot be read to its end.")
         return [listed for listed in read if listed]
@@ -151,7 +152,7 @@ class Upstream:
             BrokenAnswer: When the answer is no task, or another one.
         """
         body = await self._query(f"/tasks/{_segment(task_id)}", tries=tries)
-        task = _present(Task.read(body), "task")
+        task = _present(Task.read(body, self._home), "task")
         if task.id != task_id:
             raise BrokenAnswer("The upstream answered with another task than the one that was asked for.")
         return task
@@ -159,7 +160,7 @@ class Upstream:
     async def status(self, task_id: str, *, tries: int | None = None) -> Sighting:
         """One task's state, and nothing else."""
         body = await self._query(f"/tasks/{_segment(task_id)}/status", tries=tries, state_alone=True)
-        return Sighting(id=task_id, status=_present(quoted(body.get("status"), 40), "status"))
+        return Sighting(id=task_id, status=_present(read_word(body.get("status")), "status"))
 
     async def cancel(self, task_id: str) -> Status:
         """Ask for a cancel, once; the state that the answer names (CANCEL when it worked)."""

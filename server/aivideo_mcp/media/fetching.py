@@ -14,7 +14,8 @@ from aivideo_mcp.media.expiry import Expiry
 from aivideo_mcp.media.places import Partial
 
 if TYPE_CHECKING:  # httpx comes with it
-    from aivideo_mcp.client.exchange import Body, Exchange
+    from aivideo_mcp.client.downloads import Body
+    from aivideo_mcp.client.exchange import Exchange
 
 MAX_VIDEO: Final = 2 * 1024**3  # bytes; no model makes videos near this size
 PAUSES: Final = (0.5, 1.0, 2.0, 4.0)  # seconds between the tries of one save

@@ -13,7 +13,9 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
 from aivideo_mcp.errors import AivideoError
+from aivideo_mcp.tasks.addresses import read_url
 from aivideo_mcp.tasks.reading import (
+    MAX_COUNT,
     expiry,
     quoted,
     read_count,
@@ -22,11 +24,12 @@ from aivideo_mcp.tasks.reading import (
     read_prompt,
     read_reason,
     read_time,
-    read_url,
+    read_word,
     written,
 )
 
 USD_PER_CREDIT: Final = 0.01
+_MOST_MODELS: Final = 100
 
 
 class Status(StrEnum):
@@ -107,18 +110,23 @@ class Task(Answer):
         return f'the upstream says: "{told}"' if told else "the upstream gives no reason"
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Self | None:
-        """The task in an answer; None when it has no id or no status, and so is no task."""
+    def read(cls, body: Mapping[str, Any], home: str | None = None) -> Self | None:
+        """The task in an answer; None when it has no id or no status, and so is no task.
+
+        Args:
+            body: The answer.
+            home: The origin whose addresses are shown whatever they are; those of others, if they may be fetched.
+        """
         task_id = read_id(body, "id", "taskId")
         if task_id is None or not isinstance(body.get("status"), str):
             return None
-        output = _read_output(body.get("output"))
+        output = _read_output(body.get("output"), home)
         completed = read_time(body.get("completedAt"))
-        status = quoted(body["status"], 40) or Status.UNKNOWN
+        status = read_word(body["status"]) or Status.UNKNOWN
         finished = Status.read(status) is Status.COMPLETED
         return cls(
             id=task_id,
-            model=quoted(body.get("model"), 40),
+            model=read_word(body.get("model")),
             status=status,
             video_url=output.url if output and finished else None,
             expires_at=written(expiry(completed)) if finished else None,
@@ -140,9 +148,9 @@ class Listed:
     asked: Mapping[str, Any]
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Listed | None:
-        """The entry; None when it is no task."""
-        task, key, asked = Task.read(body), body.get("idempotencyKey"), body.get("input")
+    def read(cls, body: Mapping[str, Any], home: str | None = None) -> Listed | None:
+        """The entry; None when it is no task. `home` as for a task."""
+        task, key, asked = Task.read(body, home), body.get("idempotencyKey"), body.get("input")
         if task is None:
             return None
         return cls(task, key if isinstance(key, str) else None, asked if isinstance(asked, dict) else {})
@@ -165,7 +173,7 @@ class Account(Answer):
     def read(cls, body: Mapping[str, Any]) -> Self:
         """The account in an answer."""
         models = body.get("supportedModels")
-        known = tuple(m for m in models if isinstance(m, str)) if isinstance(models, list) else None
+        known = tuple(filter(None, map(read_word, models[:_MOST_MODELS]))) if isinstance(models, list) else None
         return cls(
             current_balance=read_count(body.get("currentBalance")),
             supported_models=known,
@@ -208,9 +216,11 @@ class Quote(Answer):
         if price is None:
             return None
         quote = cls.of(model, price, read_count(body.get("currentBalance")))
-        said = {"usd": body.get("listPriceUsd"), "affordable": body.get("affordable")}
-        kinds = {"usd": (int, float), "affordable": (bool,)}
-        return quote.model_copy(update={name: value for name, value in said.items() if type(value) in kinds[name]})
+        usd: object = body.get("listPriceUsd")
+        affordable = body.get("affordable")
+        if isinstance(usd, int | float) and not isinstance(usd, bool) and 0 <= usd <= MAX_COUNT:  # no infinity, no NaN
+            quote = quote.model_copy(update={"usd": usd})
+        return quote.model_copy(update={"affordable": affordable}) if isinstance(affordable, bool) else quote
 
 
 class Submission(Answer):
@@ -232,7 +242,7 @@ class Submission(Answer):
         return cls(
             id=task_id,
             model=model,
-            status=quoted(body.get("status"), 40) or Status.SUBMITTED,
+            status=read_word(body.get("status")) or Status.SUBMITTED,
             credits_charged=read_count(body.get("creditsCharged")),
             idempotency_key=key,
             idempotent_replay=body.get("idempotentReplay") is True,
@@ -341,11 +351,11 @@ class Envelope(BaseModel):
         return "\n".join(filter(None, lines))
 
 
-def _read_output(value: object) -> Output | None:
+def _read_output(value: object, home: str | None) -> Output | None:
     if not isinstance(value, Mapping):
         return None
     return Output(
-        url=read_url(value.get("url")) or read_url(value.get("videoUrl")),  # the older name
+        url=read_url(value.get("url"), home) or read_url(value.get("videoUrl"), home),  # the older name
         msg=quoted(value.get("msg")),
         error=read_reason(value.get("error")),
     )

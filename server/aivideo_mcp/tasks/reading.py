@@ -11,18 +11,26 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 from aivideo_mcp.errors import InvalidPayload
 
 KEPT: Final = timedelta(hours=24)  # how long the upstream keeps a finished file
 MAX_QUOTED: Final = 300  # characters of upstream text that reach a caller
 MAX_COUNT: Final = 10**12
-MAX_URL: Final = 4096
 MAX_ID: Final = 200
 MAX_PROMPT: Final = 200  # characters of a prompt, of which a file name shows forty
-_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # Unicode categories nobody can read
-_TASK_ID: Final = re.compile(rf"[^\x00-\x20\x7f-\U0010ffff/\\?#%]{{1,{MAX_ID}}}")
+MAX_WORD: Final = 40  # characters of a state or a model's name
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cn", "Cs", "Co", "Zl", "Zp"})  # Unicode categories nobody can read
+_UNSEEN: Final = re.compile(  # signs of other categories that show nothing, and can carry a text of their own
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_MARKS: Final = str.maketrans(
+    dict.fromkeys('"`\u00ab\u00bb\u201c\u201d\u201e\u201f\u2033\u2036\u275d\u275e\u301d\u301e\u301f\uff02\uff40', "'")
+)
+_NO_ID: Final = "\x00-\x20\x7f-\U0010ffff\"'`<>"  # what could end a quotation, or is no visible ASCII
+_ISSUED_ID: Final = re.compile(f"[^{_NO_ID}]{{1,{MAX_ID}}}")
+_TASK_ID: Final = re.compile(rf"[^{_NO_ID}/\\?#%]{{1,{MAX_ID}}}")
+_NO_WORD: Final = re.compile(r"[^A-Za-z0-9.:-]+")
 
 
 def check_task_id(value: object) -> str:
@@ -36,7 +44,7 @@ def check_task_id(value: object) -> str:
     if not isinstance(value, str) or not _TASK_ID.fullmatch(value) or ".." in value or value == ".":
         raise InvalidPayload(
             f"taskId is not a task id: use the string from the call that created the task, 1 to {MAX_ID} letters, "
-            "digits and signs other than / \\ ? # % and spaces"
+            "digits and signs other than / \\ ? # % < >, quotation marks and spaces"
         )
     return value
 
@@ -44,7 +52,13 @@ def check_task_id(value: object) -> str:
 def quoted(text: object, limit: int = MAX_QUOTED) -> str | None:
     """Upstream text as data: one bounded line that cannot end a quotation; None if it is no text."""
     line = _visible(text, limit)
-    return line and line.replace('"', "'")
+    return line and line.translate(_MARKS)
+
+
+def read_word(text: object) -> str | None:
+    """A word that names something, such as a state: one token, in which nothing can be said; None if it is no text."""
+    line = _visible(text, MAX_WORD)
+    return line and _NO_WORD.sub("_", line)
 
 
 def _visible(text: object, limit: int) -> str | None:
@@ -52,7 +66,8 @@ def _visible(text: object, limit: int) -> str | None:
     if not isinstance(text, str):
         return None
     read = text[: limit * 4]  # a text of megabytes is not folded to its end
-    line = " ".join("".join(" " if unicodedata.category(c) in _INVISIBLE else c for c in read).split())
+    seen = "".join(" " if unicodedata.category(c) in _INVISIBLE else c for c in _UNSEEN.sub(" ", read))
+    line = " ".join(seen.split())
     return line if len(line) <= limit and len(read) == len(text) else line[: limit - 1] + "…"
 
 
@@ -71,21 +86,9 @@ def read_prompt(asked: object) -> str | None:
 
 
 def read_id(body: Mapping[str, Any], *names: str) -> str | None:
-    """A task's id, under the first of these names that has one: opaque, but visible and of bounded length."""
+    """A task's id, under the first of these names that has one: opaque, but one visible token of bounded length."""
     given = next((body[name] for name in names if body.get(name)), None)
-    return given if isinstance(given, str) and _visible(given, MAX_ID) == given else None
-
-
-def read_url(value: object) -> str | None:
-    """An absolute http(s) URL."""
-    if not (isinstance(value, str) and len(value) <= MAX_URL and value.isprintable() and " " not in value):
-        return None
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # raises for a port that is none
-        return value if parts.scheme in ("http", "https") and parts.hostname else None
-    except ValueError:
-        return None
+    return given if isinstance(given, str) and _ISSUED_ID.fullmatch(given) else None
 
 
 def read_count(value: object) -> int | None:

@@ -12,7 +12,14 @@ from typing import Any, Final
 import anyio.to_thread
 
 from aivideo_mcp.contracts import MODELS, Contract, model_named, read_request
-from aivideo_mcp.errors import AivideoError, GenerationFailed, InvalidPayload, TaskCancelled, UnknownError
+from aivideo_mcp.errors import (
+    AivideoError,
+    GenerationFailed,
+    InvalidPayload,
+    TaskCancelled,
+    UnknownError,
+    UnsafeAddress,
+)
 from aivideo_mcp.schemas import describe_model
 from aivideo_mcp.submission import Terms
 from aivideo_mcp.tasks import Catalogue, Envelope, Model, Status, Task, check_task_id
@@ -86,7 +93,10 @@ async def status(workflow: Workflow, call: Call) -> Envelope:
 async def task(workflow: Workflow, call: Call) -> Envelope:
     """Fetch all that is known of a task."""
     task = await workflow.history.task(check_task_id(alone(call.arguments, "taskId")))
-    return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=_after(task.status, task.id))
+    steps = _after(task.status, task.id)
+    if task.state is Status.COMPLETED and task.video_url is None and task.file is None:
+        steps = ("The upstream names no file that is safe to fetch. Look again in a minute; do not create it again.",)
+    return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=steps)
 
 
 async def cancel(workflow: Workflow, call: Call) -> Envelope:
@@ -174,11 +184,16 @@ def _outcome(waited: Waited) -> Envelope:
         if not waited.fetched:
             told = "It is finished, but its result could not be fetched in time."
             return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=(told, *later))
-        lost = UnknownError("The task is finished, but the upstream names no file.", task_id=task.id, next_steps=later)
+        lost = UnknownError(
+            "The task is finished, but the upstream names no file that is safe to fetch.",
+            task_id=task.id,
+            next_steps=later,
+        )
         return _ended_badly(lost, task)
     steps = (*_joined(joined=waited.joined), *_after(task.status, task.id))
     if waited.unsaved:
-        steps = (f"The video could not be saved: {waited.unsaved.message}", *waited.unsaved.next_steps, *steps)
+        after = () if isinstance(waited.unsaved, UnsafeAddress) else steps
+        steps = (f"The video could not be saved: {waited.unsaved.message}", *waited.unsaved.next_steps, *after)
     return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=steps)
 
 

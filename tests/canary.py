@@ -1,0 +1,115 @@
+"""The whole suite as one test that the API key stays where it belongs.
+
+Tests use KEY of tests/fakes.py. What each test leaves on stdout, stderr and in the log, and every file that is under
+the session's temporary folder at its end (ledgers, videos, halves of videos, locks, child processes' files), is
+searched for it, plain and in the encodings in which it could slip through; a find fails the run. `tests/conftest.py`
+brings it in, so it is at work when a single file is run, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.fakes import KEY
+
+ALLOWED: Final[Mapping[str, str]] = {
+    # a part of a path below the temporary folder: why the key may be there
+}
+_CHUNK: Final = 1024 * 1024
+_SECRET: Final = KEY.removeprefix("ak_").encode()
+
+
+def _encodings(secret: bytes) -> Iterator[bytes]:
+    yield secret
+    yield secret[::-1]
+    yield secret.hex().encode()
+    yield secret.decode().encode("utf-16-le")
+    yield "".join(f"%{byte:02X}" for byte in secret).encode()
+    for before in range(3):  # base64 knows three ways to write it, by what stands in front
+        whole = base64.b64encode(b"\0" * before + secret)
+        yield whole[(0, 2, 3)[before] : -4]
+
+
+_NEEDLES: Final = tuple(_encodings(_SECRET))
+_LONGEST: Final = max(map(len, _NEEDLES))
+
+
+def holds_key(text: str | bytes) -> bool:
+    """Whether the key is in a text, in whichever encoding."""
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return any(needle in data for needle in _NEEDLES)
+
+
+def files_with_key(folder: Path) -> list[str]:
+    """The files below a folder that hold the key or are named after it, but for those that may."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            inside = str(path.relative_to(folder))
+            if not any(part in inside for part in ALLOWED) and (holds_key(inside) or _content_holds_key(path)):
+                found.append(inside)
+    return found
+
+
+def _content_holds_key(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            kept = b""
+            while chunk := file.read(_CHUNK):
+                if holds_key(kept + chunk):
+                    return True
+                kept = chunk[-_LONGEST:]
+    except OSError:  # not ours to read, and so not written by us
+        return False
+    return False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    leaks = sorted({name for name, text in report.sections if holds_key(text)} | item.stash.get(_READ, set()))
+    if leaks and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"the API key is in: {', '.join(leaks)}"
+    return report
+
+
+_READ: Final = pytest.StashKey[set[str]]()
+
+
+@pytest.fixture(autouse=True)
+def captured_is_searched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test takes out of the capture itself is in no section of its report."""
+    read = pytest.CaptureFixture.readouterr
+
+    def searched(self: pytest.CaptureFixture[Any]) -> Any:
+        taken = read(self)
+        if any(map(holds_key, taken)):
+            request.node.stash.setdefault(_READ, set()).add("what was read from the capture")
+        return taken
+
+    monkeypatch.setattr(pytest.CaptureFixture, "readouterr", searched)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def files_are_searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end of the session, whatever was written, by child processes too."""
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "tmp").mkdir()
+    earlier, tempfile.tempdir = tempfile.tempdir, str(folder / "tmp")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TMPDIR", str(folder / "tmp"))
+        yield
+    tempfile.tempdir = earlier
+    leaks = files_with_key(folder)
+    assert not leaks, f"the API key is in these files below {folder}: {leaks}"
