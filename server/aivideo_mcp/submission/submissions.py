@@ -110,10 +110,9 @@ class Submissions:
                         next_steps=("Call again in a minute: you will join that generation and not pay again.",),
                     )
                 await anyio.sleep(_LOOK)
+            # Who means a new one claims again: of several that waited for a lost one, one finishes it.
             if isinstance(settled, Intent) and settled.task_id is not None and not fresh:
-                return _joined(
-                    settled, settled.task_id
-                )  # who means a new one claims again: one joins, the next does not
+                return _joined(settled, settled.task_id)
 
     async def code_for(self, request: Contract, price: int) -> str:
         """A code by which the user may agree, in the chat, to this price for this request."""
