@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test load format clean
+.PHONY: demo test load bundle format clean
 
 demo: $(READY)  ## make two videos on the embedded sandbox, through a real MCP client
 	$(BIN)/aivideo-mcp demo
@@ -25,6 +25,9 @@ test: $(READY)  ## the whole gate: format, lint, types, layers, tests with cover
 load: $(READY)  ## longer: kills, bad days and many waiters against real processes; five minutes
 	$(BIN)/python -m pytest benchmarks
 
+bundle: $(READY)  ## pack dist/aivideo-mcp-VERSION.mcpb for Claude Desktop, and try it; needs npm
+	bash scripts/bundle.sh
+
 format: $(READY)  ## rewrite code style and the generated blocks of the documents
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -39,4 +42,4 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* aivideo-demo
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* aivideo-demo dist
