@@ -18,7 +18,7 @@ def command_parser() -> argparse.ArgumentParser:
     parser.set_defaults(
         run=serving.serve, transport="stdio", host="127.0.0.1", port=8000, sandbox=False, **_SANDBOX_OFF
     )
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="serve MCP over stdio, SSE or streamable HTTP")
     serve.add_argument("--transport", choices=("stdio", "sse", "http"), default="stdio")
