@@ -9,7 +9,7 @@ READY := .venv/.ready
 # CI tests the wheel, with the sources out of the way; a person tests what is being edited.
 EDITABLE := $(if $(CI),,--editable)
 
-.PHONY: demo test load lock format clean
+.PHONY: demo test load lock bundle format clean
 
 demo: $(READY)  ## make two videos on the embedded sandbox, through a real MCP client
 	$(BIN)/aivideo-mcp demo
@@ -27,6 +27,9 @@ test: $(READY)  ## the whole gate: format, lint, types, layers, tests with cover
 
 load: $(READY)  ## longer: kills, bad days and many waiters against real processes; five minutes
 	$(BIN)/python -m pytest benchmarks
+
+bundle: $(READY)  ## pack dist/aivideo-mcp-VERSION.mcpb for Claude Desktop, and try it; needs npm
+	bash scripts/bundle.sh
 
 format: $(READY)  ## rewrite code style and the generated blocks of the documents
 	$(BIN)/ruff format .
@@ -46,4 +49,4 @@ $(READY): pyproject.toml requirements.lock
 	@touch $(READY)
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* aivideo-demo
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* aivideo-demo dist

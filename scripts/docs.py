@@ -1,4 +1,4 @@
-"""Writes the generated blocks of the README from the code, or checks with --check that they are up to date.
+"""Writes what is generated from the code: blocks of the documents, and whole files; --check says whether they are new.
 
 A block stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
@@ -15,6 +15,8 @@ from typing import Any
 import anyio
 from mcp import Client
 
+import listings
+import snippets
 from aivideo_mcp.app import build_server
 from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.errors import codes
@@ -22,7 +24,7 @@ from aivideo_mcp.settings import VARIABLES, Settings
 from aivideo_mcp.tools import TOOLS
 from aivideo_mcp.workflow import open_workflow
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -83,21 +85,46 @@ async def tools_list() -> dict[str, Any]:
     return answer.model_dump(mode="json", by_alias=True, exclude_none=True, include={"tools"})
 
 
-BLOCKS = {block.__name__: block for block in (tools, models, errors, variables, size)}
+def name() -> str:
+    """What the registry looks for in the README to see that package and entry belong together."""
+    return f"<!-- mcp-name: {listings.REGISTRY_NAME} -->"
+
+
+BLOCKS = {
+    block.__name__: block
+    for block in (tools, models, errors, variables, size, name, snippets.launches, snippets.network)
+} | {"clients": snippets.readme, "links": snippets.links}
+DOCUMENTS = ("README.md", "docs/clients.md")
+
+
+def files() -> dict[str, str]:
+    """What every generated file should hold, by its path."""
+    texts = {path: (ROOT / path).read_text("utf-8") for path in DOCUMENTS}
+    return {
+        path: _BLOCK.sub(lambda block: f"{block[1]}{BLOCKS[block['name']]()}\n{block[3]}", text)
+        for path, text in texts.items()
+    } | {
+        "mcp.json.example": snippets.written(snippets.desktop(snippets.INSTALLED.entry())) + "\n",
+        "server.json": json.dumps(listings.server_json(), indent=2) + "\n",
+    }
 
 
 def main() -> int:
-    """Write or check; 1 when a check finds an old block."""
+    """Write or check; 1 when a check finds an old file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    old = README.read_text("utf-8")
-    new = _BLOCK.sub(lambda block: f"{block[1]}{BLOCKS[block['name']]()}\n{block[3]}", old)
-    if not parser.parse_args().check:
-        README.write_text(new, "utf-8")
-    elif new != old:
-        print("README.md is older than the code: run `make format` and commit what it changes.")
-        return 1
-    return 0
+    check = parser.parse_args().check
+    old = []
+    for path, text in files().items():
+        file = ROOT / path
+        if file.exists() and file.read_text("utf-8") == text:
+            continue
+        old.append(path)
+        if not check:
+            file.write_text(text, "utf-8")
+    if check and old:
+        print(f"{', '.join(old)}: older than the code. Run `make format` and commit what it changes.")
+    return 1 if check and old else 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import struct
@@ -117,8 +118,25 @@ async def test_a_taken_sandbox_port_is_one_line_and_exit_two() -> None:
         port = serving.url.rpartition(":")[2]
         code, _, err = await run("sandbox", "--port", port)
     assert code == 2
-    assert f"port {port} cannot be used" in err
+    assert re.fullmatch(rf"aivideo-mcp: port {port} cannot be used: [\w ]+\. Any free one: --port 0\n", err)
     assert "Traceback" not in err
+
+
+def test_who_starts_it_by_hand_is_told_that_it_waits_for_a_client() -> None:
+    ours, theirs = os.openpty()
+    with open(theirs) as terminal, open(ours):  # noqa: PTH123 - both are numbers
+        process = subprocess.Popen(COMMAND, stdin=terminal, stdout=-1, stderr=-1, env=environment())
+        assert process.stderr
+        said = process.stderr.readline() + process.stderr.readline()
+        process.kill()
+        out, _ = process.communicate(timeout=10)
+    assert b"waits for an MCP client" in said
+    assert out == b""
+
+
+def test_a_mistyped_command_is_told_by_what_it_is() -> None:
+    done = subprocess.run([*COMMAND, "srve"], capture_output=True, env=environment(), check=False)
+    assert b"argument COMMAND: invalid choice: 'srve'" in done.stderr
 
 
 def test_without_a_key_the_server_says_so_and_lists_its_tools() -> None:

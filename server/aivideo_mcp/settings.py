@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from aivideo_mcp import __version__
 from aivideo_mcp.errors import ConfigurationError
 
+_UNFILLED: Final = re.compile(r"\$\{user_config\.\w+\}")  # of a bundle's form, in which nothing was entered
 _DIGITS: Final = 12  # of a number; longer ones are no setting
 _MOST_PORT: Final = 65535
 _ADDRESS: Final = re.compile(
@@ -254,7 +255,7 @@ def _parsed(environment: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, s
     faults: dict[str, str] = {}
     for name, variable in VARIABLES.items():
         text = environment.get(variable.name, "").strip()
-        if not text:
+        if not text or _UNFILLED.fullmatch(text):
             continue
         try:
             values[name] = variable.parse(text)

@@ -24,7 +24,7 @@ def command_parser() -> argparse.ArgumentParser:
         allow_origin=[],
         **{"sandbox": False, **_SANDBOX_OFF},
     )
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="serve MCP over stdio, SSE or streamable HTTP")
     serve.add_argument("--transport", choices=("stdio", "sse", "http"), default="stdio")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from aivideo_mcp.sandbox import RunningSandbox
 
 SANDBOX_SPEED: Final = 60.0
+_BY_HAND: Final = (
+    "this waits for an MCP client on stdin, and nothing is to be typed here. Put the command into your client's "
+    "configuration; `aivideo-mcp doctor` says whether all is right, Ctrl-C ends this."
+)
 _NO_KEY: Final = (
     "AIVIDEO_API_KEY is not set: tools are listed, but every call that needs the API answers AUTH_FAILED. "
-    "Set it in the client's configuration, or start with --sandbox to try without a key."
+    "Set it in the client's configuration, or start with `serve --sandbox` to try without a key."
 )
 
 
@@ -75,6 +80,8 @@ def serve(arguments: argparse.Namespace) -> int:
                 else:
                     from aivideo_mcp.transports import serve_stdio  # noqa: PLC0415 - brings mcp
 
+                    if sys.stdin.isatty():
+                        say(_BY_HAND)
                     await serve_stdio(server, closing, receipts.written)
 
     anyio.run(serving)
@@ -131,4 +138,5 @@ async def _running_sandbox(arguments: argparse.Namespace, port: int = 0) -> Asyn
         async with running_sandbox(options) as running:
             yield running
     except OSError as fault:
-        raise ConfigurationError(f"port {port} cannot be used: {fault.strerror}. Example: --port 0") from None
+        reason = str(fault.strerror).partition(" (while")[0]  # the rest repeats the address
+        raise ConfigurationError(f"port {port} cannot be used: {reason}. Any free one: --port 0") from None

@@ -57,7 +57,12 @@ async def service(settings: Settings, upstream: Upstream) -> tuple[list[Check], 
 def key(settings: Settings, accepted: str = "") -> Check:
     """What the key looks like, and never the key."""
     if settings.api_key is None:
-        return Check("key", State.FAIL, "not set: nothing can be made.", "Set AIVIDEO_API_KEY, or try --sandbox.")
+        return Check(
+            "key",
+            State.FAIL,
+            "not set: nothing can be made.",
+            "Set AIVIDEO_API_KEY, or try `aivideo-mcp serve --sandbox`.",
+        )
     if not settings.api_key.startswith(_PREFIX):
         advice = "Keys of the real API do; copy it again, without quotes."
         return Check("key", State.WARN, f"set{accepted}; it does not begin with {_PREFIX}.", advice)

@@ -88,9 +88,9 @@ class Address:
         try:
             listener = socket.create_server((self.host, self.port), family=family)
         except (OSError, OverflowError) as fault:
-            reason = getattr(fault, "strerror", None) or str(fault)
+            reason, _, _ = (getattr(fault, "strerror", None) or str(fault)).partition(" (while")  # repeats the address
             raise ConfigurationError(
-                f"--host {self.host} --port {self.port} cannot be listened on: {reason}. Example: --port 0"
+                f"--host {self.host} --port {self.port} cannot be listened on: {reason}. Any free one: --port 0"
             ) from None
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each small answer waits 40 ms for an ACK
         return listener
