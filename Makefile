@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test load format clean
+.PHONY: demo test load soak format clean
 
 demo: $(READY)  ## make two videos on the embedded sandbox, through a real MCP client
 	$(BIN)/aivideo-mcp demo
@@ -24,6 +24,9 @@ test: $(READY)  ## the whole gate: format, lint, types, layers, tests with cover
 
 load: $(READY)  ## longer: kills, bad days and many waiters against real processes; five minutes
 	$(BIN)/python -m pytest benchmarks
+
+soak: $(READY)  ## a long bad day against real processes, eight minutes; MINUTES=2 is shorter
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),8)
 
 format: $(READY)  ## rewrite code style and the generated blocks of the documents
 	$(BIN)/ruff format .
