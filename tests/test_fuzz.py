@@ -149,7 +149,7 @@ def threads_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_call_ends_in_one_envelope_that_keeps_the_schema(mode: str, tmp_path: Path) -> None:
     folders = {"image_dirs": (tmp_path,), "output_dir": tmp_path, "confirm_above": 14}
 
-    @examples(35)
+    @examples(25)
     @given(st.lists(calls(requests).filter(writable), min_size=4, max_size=10), st.booleans())
     def run(made: list[Call], with_folders: bool) -> None:
         async def work(client: Client, schemas: Schemas) -> None:
@@ -207,7 +207,7 @@ _headers: Final = st.dictionaries(
 replies: Final = st.builds(Reply, statuses, _headers, bodies)
 
 
-@examples(20)
+@examples(12)
 @given(
     st.dictionaries(st.sampled_from(sorted(kind_network()._answers)), replies, min_size=1),
     st.sampled_from(["legacy", "auto"]),
