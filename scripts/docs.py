@@ -21,7 +21,7 @@ from aivideo_mcp.app import build_server
 from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.errors import codes
 from aivideo_mcp.settings import VARIABLES, Settings
-from aivideo_mcp.tools import TOOLS
+from aivideo_mcp.tools import TOOLS, Tool
 from aivideo_mcp.workflow import open_workflow
 
 ROOT = Path(__file__).parent.parent
@@ -30,15 +30,14 @@ _BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 
 def tools() -> str:
     """The table of tools."""
-    rows = [
-        f"| `{tool.name}` | {tool.description} | {_kind(tool.hints.read_only, tool.hints.destructive)} |"
-        for tool in TOOLS
-    ]
+    rows = [f"| `{tool.name}` | {tool.description} | {_kind(tool)} |" for tool in TOOLS]
     return "\n".join(["| tool | what it does | kind |", "|---|---|---|", *rows])
 
 
-def _kind(read_only: bool, destructive: bool) -> str:  # noqa: FBT001 - the two annotations, in the protocol's order
-    return "reads" if read_only else "cancels" if destructive else "spends"
+def _kind(tool: Tool) -> str:
+    if tool.hints.read_only:
+        return "reads"
+    return "cancels" if tool.hints.destructive else "spends" if "maxCredits" in tool.properties() else "saves"
 
 
 def models() -> str:
