@@ -21,7 +21,6 @@ from aivideo_mcp.tasks import Status, Task, read_time, written
 
 logger = logging.getLogger(__name__)
 
-DAY: Final = 86_400.0  # seconds
 _GLANCE: Final = 5.0  # seconds for a look at a task whose video is here already
 
 

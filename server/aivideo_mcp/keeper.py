@@ -15,8 +15,8 @@ from anyio.abc import TaskGroup
 
 from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.errors import AivideoError, DownloadFailed, LedgerUnavailable, UnknownError
-from aivideo_mcp.history import DAY, Histories
-from aivideo_mcp.ledger import Ledger
+from aivideo_mcp.history import Histories
+from aivideo_mcp.ledger import DAY, Ledger
 from aivideo_mcp.media import Shelf
 from aivideo_mcp.tasks import Status, Task, read_time
 from aivideo_mcp.watcher import News, Watcher

@@ -33,8 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
     tool = "generate_video" if making else ACTIONS[arguments.action]
     given = {"taskId": arguments.task_id}
     if making:
-        named = ("model", "payload", "maxCredits", "idempotencyKey", "confirmationCode")
-        given = {name: getattr(arguments, name) for name in named}
+        from aivideo_mcp.tools.arguments import TERMS  # noqa: PLC0415 - the contracts, which serve imports with mcp
+
+        given = {name: getattr(arguments, name) for name in ("model", "payload", *TERMS)}
     return 0 if anyio.run(_call, tool, given, settings) else 1
 
 

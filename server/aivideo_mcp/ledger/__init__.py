@@ -10,6 +10,6 @@ records   what goes in and comes out
 """
 
 from aivideo_mcp.ledger.ledger import Ledger
-from aivideo_mcp.ledger.records import OWN_KEY, Intent, Known, Likeness, Rivals, Role, Standing, Wanted
+from aivideo_mcp.ledger.records import DAY, OWN_KEY, Intent, Known, Likeness, Rivals, Role, Standing, Wanted
 
-__all__ = ["OWN_KEY", "Intent", "Known", "Ledger", "Likeness", "Rivals", "Role", "Standing", "Wanted"]
+__all__ = ["DAY", "OWN_KEY", "Intent", "Known", "Ledger", "Likeness", "Rivals", "Role", "Standing", "Wanted"]

@@ -19,7 +19,7 @@ import anyio.to_thread
 from aivideo_mcp.errors import BudgetSpent, LedgerUnavailable
 from aivideo_mcp.ledger.alone import OwnBudget
 from aivideo_mcp.ledger.presence import Presence, lock
-from aivideo_mcp.ledger.records import SWEEP, Intent, Known, Rivals, Role, Standing, Wanted
+from aivideo_mcp.ledger.records import DAY, SWEEP, Intent, Known, Rivals, Role, Standing, Wanted
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.tasks import Status
 
@@ -42,7 +42,6 @@ _FILE: Final = "ledger.sqlite3"
 _ASIDE: Final = "ledger.corrupt-*.sqlite3"  # what `file` set aside
 _THREADS: Final = 2  # at work at once: more would only wait for one another, and keep the event loop waiting
 _MINUTE: Final = 60.0
-_DAY: Final = 86_400.0
 _RESERVE: Final = 0.1  # of the query budget is left to direct calls by the watcher
 
 
@@ -115,7 +114,7 @@ class Ledger:
 
     async def spent_today(self) -> int:
         """Credits spent in the last 24 hours by all processes, refunds given back."""
-        return await self._do(lambda store: store.spent(self._wall() - _DAY))
+        return await self._do(lambda store: store.spent(self._wall() - DAY))
 
     async def offer(self, code: str, request: str, price: int, seconds: float) -> None:
         """Take down a code by which the user may agree, for so long, to a price for a request (its digest)."""
@@ -241,7 +240,7 @@ class Ledger:
             days: 0 for everything.
             open_too: Whether generations go that were never delivered, so that calling again pays again.
         """
-        return await self._do(lambda store: store.forget(self._wall() - days * _DAY, open_too=open_too))
+        return await self._do(lambda store: store.forget(self._wall() - days * DAY, open_too=open_too))
 
     async def admit(self, speed: float, *, direct: bool) -> None:
         """Count one query against the budget of all processes.

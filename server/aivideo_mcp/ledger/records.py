@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from aivideo_mcp.contracts import Contract
 
+DAY: Final = 86_400.0  # seconds, over which spending is summed and for which the upstream keeps a file
 SWEEP: Final = "sweep"  # what the holder's name ends with while nobody's call is at work on an intent
 OWN_KEY: Final = "aivideo-mcp-"  # what the idempotency keys begin with that are made here
 

@@ -16,10 +16,9 @@ from sqlalchemy.exc import IntegrityError
 
 from aivideo_mcp.errors import BudgetExceeded, IdempotencyConflict
 from aivideo_mcp.ledger.budget import SharedBudget
-from aivideo_mcp.ledger.records import OWN_KEY, SWEEP, Intent, Known, Likeness, Role, Wanted
+from aivideo_mcp.ledger.records import DAY, OWN_KEY, SWEEP, Intent, Known, Likeness, Role, Wanted
 from aivideo_mcp.ledger.tables import codes, generations, migrate
 
-_DAY: Final = 86_400.0  # seconds
 READING: Final = "reading"  # the execution option of connections that only read
 
 Alive = Callable[[Intent], bool]
@@ -95,7 +94,7 @@ class Store:
         first = func.coalesce(generations.c.sent_at, now)
         with self._engine.begin() as connection:
             if price is not None and daily is not None and intent.price is None:
-                spent = self._spent(connection, now - _DAY)
+                spent = self._spent(connection, now - DAY)
                 if spent + price > daily:
                     raise BudgetExceeded(
                         f"It costs {price} credits, and {spent} of the {daily} that AIVIDEO_DAILY_CREDITS allows in 24"

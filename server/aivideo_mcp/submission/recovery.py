@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _SKEW: Final = 120.0  # seconds by which the upstream's clock may be behind ours
 _LATEST: Final = 3600.0  # seconds from the last sending to a task that may have come of it
-_LOOK: Final = 0.25  # seconds between two looks at what another call is sending
+LOOK: Final = 0.25  # seconds between two looks at what another call is sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Recovery:
         while (await self._ledger.rivals(intent)).waiting:
             if anyio.current_time() > deadline:
                 return False
-            await anyio.sleep(_LOOK)  # they may be another process's
+            await anyio.sleep(LOOK)  # they may be another process's
         return True
 
     async def _match(self, intent: Intent, *, untold: bool = False) -> tuple[Made | None, Rivals | None]:

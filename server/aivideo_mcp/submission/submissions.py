@@ -32,14 +32,13 @@ from aivideo_mcp.errors import (
 )
 from aivideo_mcp.ledger import OWN_KEY, Intent, Ledger, Role, Wanted
 from aivideo_mcp.settings import Settings
-from aivideo_mcp.submission.recovery import Made, Recovery, later, submission_of
+from aivideo_mcp.submission.recovery import LOOK, Made, Recovery, later, submission_of
 from aivideo_mcp.submission.spending import Bill, Spending, Terms
 from aivideo_mcp.tasks import Status
 
 logger = logging.getLogger(__name__)
 
 _LEAST: Final = 10.0  # seconds that a create gets in any case: a wait of 0 is for the video, not for its id
-_LOOK: Final = 0.25  # seconds between two looks at what another call is sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Submissions:
                         "Another call with the same arguments is creating this video and has no answer yet.",
                         next_steps=("Call again in a minute: you will join that generation and not pay again.",),
                     )
-                await anyio.sleep(_LOOK)
+                await anyio.sleep(LOOK)
             # Who means a new one claims again: of several that waited for a lost one, one finishes it.
             if isinstance(settled, Intent) and settled.task_id is not None and not fresh:
                 return _joined(settled, settled.task_id)
