@@ -27,9 +27,9 @@ _UNSEEN: Final = re.compile(  # signs of other categories that show nothing, and
 _MARKS: Final = str.maketrans(
     dict.fromkeys('"`\u00ab\u00bb\u201c\u201d\u201e\u201f\u2033\u2036\u275d\u275e\u301d\u301e\u301f\uff02\uff40', "'")
 )
-_NO_ID: Final = "\x00-\x20\x7f-\U0010ffff\"'`<>"  # what could end a quotation, or is no visible ASCII
-_ISSUED_ID: Final = re.compile(f"[^{_NO_ID}]{{1,{MAX_ID}}}")
-_TASK_ID: Final = re.compile(rf"[^{_NO_ID}/\\?#%]{{1,{MAX_ID}}}")
+_IN_AN_ID: Final = r"(?![\"'`<>])[!-~]"  # visible ASCII, without what could end a quotation
+_ISSUED_ID: Final = re.compile(f"(?:{_IN_AN_ID}){{1,{MAX_ID}}}")
+_TASK_ID: Final = re.compile(rf"(?:(?![/\\?#%]){_IN_AN_ID}){{1,{MAX_ID}}}")
 _NO_WORD: Final = re.compile(r"[^A-Za-z0-9.:-]+")
 
 
