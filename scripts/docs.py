@@ -16,6 +16,7 @@ import anyio
 from mcp import Client
 
 import listings
+import record
 import snippets
 from aivideo_mcp.app import build_server
 from aivideo_mcp.contracts import MODELS
@@ -105,6 +106,7 @@ def files() -> dict[str, str]:
     } | {
         "mcp.json.example": snippets.written(snippets.desktop(snippets.INSTALLED.entry())) + "\n",
         "server.json": json.dumps(listings.server_json(), indent=2) + "\n",
+        "docs/demo.svg": record.demo_svg(),
     }
 
 
