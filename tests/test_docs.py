@@ -15,7 +15,10 @@ from packaging.requirements import Requirement
 
 import aivideo_mcp
 from aivideo_mcp.cli.parser import command_parser
+from aivideo_mcp.errors import codes
 from aivideo_mcp.sandbox import SandboxOptions
+from aivideo_mcp.settings import VARIABLES
+from aivideo_mcp.tools import TOOLS
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "scripts"))
@@ -24,6 +27,8 @@ import record  # noqa: E402 - scripts are no package
 
 README = (ROOT / "README.md").read_text("utf-8")
 
+TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+AGENTS = (ROOT / "docs/agents.md").read_text("utf-8")
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
 
@@ -61,6 +66,42 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in DOCUMENTS:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text("utf-8")):
             assert (document.parent / target).exists(), f"{document.name} -> {target}"
+
+
+def test_links_into_documents_lead_to_their_headings() -> None:
+    for document in DOCUMENTS:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", document.read_text("utf-8")):
+            there = (document.parent / target if target else document).read_text("utf-8")
+            headings = [re.sub(r"[^\w -]", "", line) for line in re.findall(r"(?m)^#+ (.*)", there)]
+            assert anchor in [text.lower().replace(" ", "-") for text in headings], f"{document.name} -> {anchor}"
+
+
+def test_documents_name_only_variables_and_tools_that_exist() -> None:
+    variables = {variable.name for variable in VARIABLES.values()}
+    for document in (TROUBLESHOOTING, AGENTS):
+        assert set(re.findall(r"AIVIDEO_[A-Z_]+", document)) <= variables
+        assert set(re.findall(r"`([a-z]+_[a-z_]+)`", document)) <= {tool.name for tool in TOOLS}
+
+
+def test_what_is_quoted_under_a_symptom_is_what_the_code_says() -> None:
+    source = "".join(file.read_text("utf-8") for file in (ROOT / "server").rglob("*.py"))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # texts that go on in the next line
+    quoted = [" ".join(text.split()) for text in re.findall(r"`([^`]+)`", TROUBLESHOOTING)]
+    sentences = [text for text in quoted if text.count(" ") >= 2 and not text.startswith("command ")]
+    assert len(sentences) > 8
+    assert not [text for text in sentences if text not in source]
+
+
+def test_each_error_code_says_what_to_do() -> None:
+    by_hand, _, generated = TROUBLESHOOTING.partition("## By error code")
+    for code, kind in codes().items():
+        assert f"| `{code}` |" in generated
+        assert kind.advice or f"`{code}`" in by_hand, f"{code} has no advice of its own, and no symptom tells it"
+
+
+def test_each_error_code_is_for_repeating_or_for_changing_or_for_stopping() -> None:
+    section = AGENTS.partition("\n## Errors")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", section)) == sorted(codes())
 
 
 def test_the_lock_pins_every_dependency_within_its_bounds_and_with_hashes() -> None:
