@@ -145,13 +145,13 @@ def film(printed: Iterable[Printed]) -> str:
     for element in ET.fromstring(drawn).iter("text"):  # noqa: S314 - rich wrote it just now
         if not element.text or not element.text.strip():
             continue  # rich writes each line's end
-        frame, row = divmod(round((float(element.attrib["y"]) - _EM) / _LINE), height)
-        kept = {name: element.attrib[name] for name in ("class", "x", "textLength")} | {"y": f"{_EM + row * _LINE:g}"}
+        frame, line = divmod(round((float(element.attrib["y"]) - _EM) / _LINE), height)
+        kept = {name: element.attrib[name] for name in ("class", "x", "textLength")} | {"y": f"{_EM + line * _LINE:g}"}
         attributes = " ".join(f'{name}="{value}"' for name, value in kept.items())
         frames_of.setdefault(f"<text {attributes}>{escape(element.text)}</text>", []).append(frame)
     together: dict[tuple[int, ...], list[str]] = {}
-    for text, frames in frames_of.items():
-        together.setdefault(tuple(frames), []).append(text)
+    for text, seen in frames_of.items():
+        together.setdefault(tuple(seen), []).append(text)
     lasts = shown[-1][0] + _STANDING
     moments = [f"{100 * at / lasts:.4g}%" for at, _ in shown]
     rules = [re.sub(r"\s+", " ", ET.fromstring(drawn).findtext("style") or "")]  # noqa: S314 - the same
