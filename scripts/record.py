@@ -157,9 +157,8 @@ def film(printed: Iterable[Printed]) -> str:
     rules = [re.sub(r"\s+", " ", ET.fromstring(drawn).findtext("style") or "")]  # noqa: S314 - the same
     moving, groups = [], []
     for number, (frames, texts) in enumerate(together.items()):
-        stays = len(shown) - 1 in frames
-        groups.append(f'<g id="g{number}"{"" if stays else " visibility=" + chr(34) + "hidden" + chr(34)}>')
-        groups += [*texts, "</g>"]
+        hidden = "" if len(shown) - 1 in frames else ' visibility="hidden"'
+        groups += [f'<g id="g{number}"{hidden}>', *texts, "</g>"]
         if len(frames) == len(shown):
             continue
         turns = [
