@@ -16,7 +16,9 @@ import anyio
 from mcp import Client
 
 import listings
+import record
 import snippets
+import transcript
 from aivideo_mcp.app import build_server
 from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.errors import codes
@@ -62,6 +64,13 @@ def errors() -> str:
     return "\n".join(["| code | meaning |", "|---|---|", *rows])
 
 
+def advice() -> str:
+    """The table of what to do about each error code, where that can be said without knowing the case."""
+    unsaid = "The answer's `nextSteps` say it, from the case at hand."
+    rows = [f"| `{code}` | {' '.join(kind.advice) or unsaid} |" for code, kind in codes().items()]
+    return "\n".join(["| code | what to do |", "|---|---|", *rows])
+
+
 def variables() -> str:
     """The table of environment variables."""
     rows = [f"| `{v.name}` | {f'`{v.default_text}`'} | {v.meaning} |" for v in VARIABLES.values()]
@@ -91,9 +100,9 @@ def name() -> str:
 
 BLOCKS = {
     block.__name__: block
-    for block in (tools, models, errors, variables, size, name, snippets.launches, snippets.network)
-} | {"clients": snippets.readme, "links": snippets.links}
-DOCUMENTS = ("README.md", "docs/clients.md")
+    for block in (tools, models, errors, advice, variables, size, name, snippets.launches, snippets.network)
+} | {"clients": snippets.readme, "links": snippets.links, "transcript": transcript.transcript}
+DOCUMENTS = ("README.md", "docs/clients.md", "docs/troubleshooting.md", "docs/agents.md")
 
 
 def files() -> dict[str, str]:
@@ -105,6 +114,7 @@ def files() -> dict[str, str]:
     } | {
         "mcp.json.example": snippets.written(snippets.desktop(snippets.INSTALLED.entry())) + "\n",
         "server.json": json.dumps(listings.server_json(), indent=2) + "\n",
+        "docs/demo.svg": record.demo_svg(),
     }
 
 
