@@ -9,7 +9,7 @@ READY := .venv/.ready
 # CI tests the wheel, with the sources out of the way; a person tests what is being edited.
 EDITABLE := $(if $(CI),,--editable)
 
-.PHONY: demo test load soak lock bundle format clean
+.PHONY: demo test load soak lock bundle recording format clean
 
 demo: $(READY)  ## make two videos on the embedded sandbox, through a real MCP client
 	$(BIN)/aivideo-mcp demo
@@ -33,6 +33,9 @@ bundle: $(READY)  ## pack dist/aivideo-mcp-VERSION.mcpb for Claude Desktop, and 
 
 soak: $(READY)  ## a long bad day against real processes, eight minutes; MINUTES=2 is shorter
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),8)
+
+recording: $(READY)  ## record the demo anew: docs/demo.cast, and docs/demo.svg drawn from it
+	$(BIN)/python scripts/record.py
 
 format: $(READY)  ## rewrite code style and the generated blocks of the documents
 	$(BIN)/ruff format .

@@ -100,6 +100,18 @@ async def test_a_failed_generation_tells_the_reason_and_what_to_do() -> None:
     assert (envelope["data"]["creditsRefunded"], envelope["data"]["output"]["error"]) == (15, "no face found")
 
 
+async def test_a_failure_that_a_repeated_key_answers_with_says_that_nothing_was_charged_and_what_helps() -> None:
+    network = FakeNetwork(
+        generate=reply(SUBMITTED), status=reply({"status": "FAILED"}), task=reply(task("FAILED")), tasks=reply([])
+    )
+    async with session(network) as client:
+        first, again = [await call(client, "generate_video", {**T2V, "idempotencyKey": "key-12345"}) for _ in range(2)]
+    assert network.calls().count("generate") == 1
+    assert [step for step in again["nextSteps"] if step not in first["nextSteps"]] == again["nextSteps"][:1]
+    assert "nothing was charged now" in again["nextSteps"][0]
+    assert any("new idempotencyKey" in step for step in again["nextSteps"])
+
+
 async def test_a_generation_that_was_cancelled_elsewhere_says_so() -> None:
     network = FakeNetwork(generate=reply(SUBMITTED), status=reply({"status": "CANCEL"}), task=reply(task("CANCEL")))
     async with session(network) as client:

@@ -85,6 +85,7 @@ async def test_a_finished_video_is_saved_and_its_path_told(mode: str, tmp_path: 
     envelope = answered.structured_content
     assert (envelope["ok"], envelope["status"], envelope["taskId"]) == (True, "COMPLETED", "ck1")
     assert envelope["data"]["file"] == str(tmp_path / NAME)
+    assert not any("download_video" in step for step in envelope["nextSteps"])  # it is saved already
     assert envelope["data"]["videoUrl"]
     assert (tmp_path / NAME).read_bytes() == CLIP
     assert any("Saving the video" in message for message in told)

@@ -242,6 +242,7 @@ class GenerationFailed(AivideoError):
     code = "GENERATION_FAILED"
     advice = (
         "Read the reason: change the prompt or picture if it names them, otherwise try once more or another model.",
+        "A key that was given answers with this failure again: give a new idempotencyKey.",
         "Credits of a failed task are refunded by the upstream; creditsRefunded shows it.",
     )
 
@@ -250,7 +251,10 @@ class TaskCancelled(AivideoError):
     """The task was cancelled before it started."""
 
     code = "TASK_CANCELLED"
-    advice = ("Call generate_video again if a video is still wanted; that is a new charge.",)
+    advice = (
+        "Call generate_video again if a video is still wanted; that is a new charge.",
+        "A key that was given answers with this end again: give a new idempotencyKey.",
+    )
 
 
 class DownloadFailed(AivideoError):

@@ -22,7 +22,7 @@ from aivideo_mcp.errors import (
 )
 from aivideo_mcp.schemas import describe_model
 from aivideo_mcp.submission import Terms
-from aivideo_mcp.tasks import Catalogue, Envelope, Model, Status, Task, check_task_id
+from aivideo_mcp.tasks import Catalogue, Envelope, Model, Sighting, Status, Task, check_task_id
 from aivideo_mcp.tools.arguments import TERMS, alone, read_terms, split
 from aivideo_mcp.tools.call import Call
 from aivideo_mcp.tools.consent import agreed
@@ -85,15 +85,13 @@ async def quote(workflow: Workflow, call: Call) -> Envelope:
 async def status(workflow: Workflow, call: Call) -> Envelope:
     """Look at a task's state."""
     seen = await workflow.upstream.status(check_task_id(alone(call.arguments, "taskId")))
-    return Envelope(
-        ok=True, status=Status.read(seen.status), task_id=seen.id, data=seen, next_steps=_after(seen.status, seen.id)
-    )
+    return Envelope(ok=True, status=Status.read(seen.status), task_id=seen.id, data=seen, next_steps=_after(seen))
 
 
 async def task(workflow: Workflow, call: Call) -> Envelope:
     """Fetch all that is known of a task."""
     task = await workflow.history.task(check_task_id(alone(call.arguments, "taskId")))
-    steps = _after(task.status, task.id)
+    steps = _after(task)
     if task.state is Status.COMPLETED and task.video_url is None and task.file is None:
         steps = ("The upstream names no file that is safe to fetch. Look again in a minute; do not create it again.",)
     return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=steps)
@@ -168,8 +166,9 @@ def _weight(value: object) -> int:
 def _outcome(waited: Waited) -> Envelope:
     """The envelope of a wait, however it ended."""
     task = waited.task
+    joined = _joined(joined=waited.joined)
     if bad := bad_end(task):
-        return bad
+        return bad.model_copy(update={"next_steps": (*joined, *bad.next_steps)})
     steps: tuple[str, ...]
     if task.state is not Status.COMPLETED:
         steps = (
@@ -177,7 +176,7 @@ def _outcome(waited: Waited) -> Envelope:
             "Do not create it again: that is a second charge.",
         )
         status = task.state if task.state is Status.UNKNOWN else Status.PROGRESS
-        steps = (*_joined(joined=waited.joined), *steps)
+        steps = (*joined, *steps)
         return Envelope(ok=True, status=status, task_id=task.id, data=task, next_steps=steps)
     if task.video_url is None:
         later = (f'Call get_task with taskId "{task.id}" in a minute: it is paid for, so do not create it again.',)
@@ -190,7 +189,7 @@ def _outcome(waited: Waited) -> Envelope:
             next_steps=later,
         )
         return _ended_badly(lost, task)
-    steps = (*_joined(joined=waited.joined), *_after(task.status, task.id))
+    steps = (*joined, *_after(task))
     if waited.unsaved:
         after = () if isinstance(waited.unsaved, UnsafeAddress) else steps
         steps = (f"The video could not be saved: {waited.unsaved.message}", *waited.unsaved.next_steps, *after)
@@ -207,15 +206,17 @@ def _ended_badly(failure: AivideoError, task: Task) -> Envelope:
     return Envelope.failure(failure, status=task.state, data=task)
 
 
-def _after(status: str, task_id: str) -> tuple[str, ...]:
+def _after(task: Task | Sighting) -> tuple[str, ...]:
     """What makes sense for a task in this state."""
-    match Status.read(status):
+    match Status.read(task.status):
+        case Status.COMPLETED if isinstance(task, Task) and task.file is not None:
+            return ("Give the user file, the saved video; videoUrl works until expiresAt.",)
         case Status.COMPLETED:
             told = "Give the user videoUrl (get_task has it) or save it with download_video"
             return (f"{told}: the upstream deletes the file after 24 hours.",)
         case Status.FAILED | Status.CANCEL:
             return ("get_task shows the reason and creditsRefunded.",)
         case Status.SUBMITTED | Status.PROGRESS:
-            return (f'Call generate_video with taskId "{task_id}" to wait for it.',)
+            return (f'Call generate_video with taskId "{task.id}" to wait for it.',)
         case _:
-            return (f'The upstream reports a state that is not documented: "{status}". Look again later.',)
+            return (f'The upstream reports a state that is not documented: "{task.status}". Look again later.',)
