@@ -124,7 +124,7 @@ async def running(server: Ledger, task_id: str = "ck1", what: str = "a cat", key
 
 async def task_ids(server: Ledger) -> set[str]:
     """Every task that has its intent."""
-    return (await server._opened()).settled_and_lost()[0]
+    return (await server._access.open()).intents.settled_and_lost()[0]
 
 
 async def admitted(server: Ledger, tries: int, speed: float = 1.0, *, direct: bool = True) -> int:
@@ -358,7 +358,7 @@ async def test_locks_of_ended_servers_are_swept_and_others_kept(machine: Machine
     third = machine.server()
     await claim(third, "a cow")
     held = {file.name for file in (machine.folder / "alive").iterdir()}
-    assert held == {second._presence.me, third._presence.me}
+    assert held == {second._access.presence.me, third._access.presence.me}
 
 
 async def test_adopting_a_lost_intent_keeps_others_away_until_it_is_let_go(machine: Machine) -> None:
@@ -626,8 +626,8 @@ async def test_a_server_that_was_held_up_before_its_transaction_forgets_no_ones_
     other, slow = machine.server(), machine.server(in_thread=anyio.to_thread.run_sync)
     await other.lost()
     await slow.lost()
-    assert slow._store is not None
-    begin, made = slow._store.budget.admit, 0
+    assert slow._access.store is not None
+    begin, made = slow._access.store.budget.admit, 0
 
     def held_up(*given: Any, **named: Any) -> float:
         nonlocal made
@@ -635,7 +635,7 @@ async def test_a_server_that_was_held_up_before_its_transaction_forgets_no_ones_
         made += anyio.run(admitted, other, 54)
         return begin(*given, **named)
 
-    monkeypatch.setattr(slow._store.budget, "admit", held_up)
+    monkeypatch.setattr(slow._access.store.budget, "admit", held_up)
     with contextlib.suppress(BudgetSpent):
         await slow.admit(1, direct=True)
         made += 1
@@ -790,8 +790,8 @@ def full_disk(server: Ledger) -> Iterator[None]:
     """As if not a page more went onto the disk."""
     from sqlalchemy import event  # noqa: PLC0415 - as the ledger does
 
-    assert server._store is not None
-    engine = server._store._engine
+    assert server._access.store is not None
+    engine = server._access.store._engine
 
     def no_more(connection: Any, *_: object) -> None:
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
@@ -837,8 +837,8 @@ async def test_a_fault_in_a_transaction_is_told_and_the_next_one_works(
 
     server = machine.server()
     await sent(server)
-    assert server._store is not None
-    engine = server._store._engine
+    assert server._access.store is not None
+    engine = server._access.store._engine
 
     def refuse(*_: object) -> None:
         raise fault
@@ -1232,16 +1232,16 @@ async def test_a_folder_in_alive_or_a_stray_file_hinders_nobody(machine: Machine
 async def test_a_call_cancelled_in_its_transaction_ends_it_and_the_ledger_goes_on(machine: Machine) -> None:
     server = machine.server(in_thread=anyio.to_thread.run_sync)
     await server.lost()
-    assert server._store is not None
+    assert server._access.store is not None
     inside, go_on = threading.Event(), threading.Event()
 
-    class Held(type(server._store)):  # type: ignore[misc]
+    class Held(type(server._access.store.intents)):  # type: ignore[misc]
         def _begin(self, *given: Any) -> Intent:
             inside.set()
             assert go_on.wait(5)
             return super()._begin(*given)
 
-    server._store.__class__ = Held
+    server._access.store.intents.__class__ = Held
     kept: list[Intent] = []
     async with anyio.create_task_group() as group:
 

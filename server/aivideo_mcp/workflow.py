@@ -67,7 +67,7 @@ class Workflow:
         self._waits = Waits(upstream, self._watcher, self.history, self.shelf)
         if self.shelf:
             self._keeper = Keeper(ledger, self._watcher, self.shelf, self.history, group.start_soon)
-            ledger.opened = self._keeper.begin
+            ledger.when_opened(self._keeper.begin)
 
     async def create(self, request: Contract, terms: Terms) -> Made:
         """Create a task under the caps that apply; charges at once. See `Submissions.submit` for what it raises."""

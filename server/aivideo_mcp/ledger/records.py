@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Self
@@ -122,6 +122,32 @@ class Rivals:
     twins: tuple[Intent, ...]
     strangers: tuple[Intent, ...]
     waiting: bool
+
+    @classmethod
+    def of(
+        cls, intent: Intent, settled: Iterable[str], lost: Iterable[Intent], is_at_work: Callable[[Intent], bool]
+    ) -> Self:
+        """The rivals of an intent.
+
+        Args:
+            intent: Whose task is looked for.
+            settled: Tasks that have their intent.
+            lost: All intents that were sent and have no task yet.
+            is_at_work: Whether an intent's holder is at work on it.
+        """
+        alike = [
+            other
+            for other in lost
+            if (other.model, other.words) == (intent.model, intent.words) and other.number != intent.number
+        ]
+        twins = [other for other in alike if other.digest == intent.digest]
+        ahead = [other for other in alike if other.lost_at is None or (other in twins and other.number > intent.number)]
+        return cls(
+            settled=frozenset(settled),
+            twins=tuple(twins),
+            strangers=tuple(other for other in alike if other not in twins),
+            waiting=any(map(is_at_work, ahead)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
