@@ -2,6 +2,7 @@
 
 ledger        what the house calls: asynchronous, opened at first use
 access        the way to the file: threads, opening, faults as callers know them
+notes         the ledger where a call goes on without it
 holders       which claims are at work
 gate          what every query passes
 store         the open file, of which all that follows works on one part
@@ -18,6 +19,7 @@ records       what goes in and comes out
 
 from aivideo_mcp.ledger.access import InThread
 from aivideo_mcp.ledger.ledger import Ledger
+from aivideo_mcp.ledger.notes import noted, recalled
 from aivideo_mcp.ledger.records import DAY, OWN_KEY, Intent, Known, Likeness, Rivals, Role, Standing, Wanted
 
 __all__ = [
@@ -32,4 +34,6 @@ __all__ = [
     "Role",
     "Standing",
     "Wanted",
+    "noted",
+    "recalled",
 ]

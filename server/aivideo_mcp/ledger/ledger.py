@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from aivideo_mcp.ledger.gate import QueryGate
 from aivideo_mcp.ledger.holders import Holders
 from aivideo_mcp.ledger.records import DAY, Intent, Known, Rivals, Role, Standing, Wanted
 from aivideo_mcp.settings import Settings
-from aivideo_mcp.tasks import Status
+from aivideo_mcp.tasks import Status, Task
 
 if TYPE_CHECKING:  # SQLAlchemy comes at first use, in a thread
     from aivideo_mcp.ledger.store import Store
@@ -178,9 +178,16 @@ class Ledger:
         """Take down a task's state."""
         await self._note(task_id, status=status, seen_at=self._wall())
 
-    async def learned(self, task_id: str, status: str, charged: int | None, refunded: int | None) -> None:
+    async def learned(self, task: Task) -> None:
         """Take down what a whole task says: its state, its charge where it is not known yet, its refund."""
-        await self._access.do(lambda store: store.outcomes.learned(task_id, status, charged, refunded, self._wall()))
+        await self._access.do(lambda store: store.outcomes.learned(task, self._wall()))
+
+    async def catch_up(self, tasks: Iterable[Task], known: Mapping[str, Known]) -> None:
+        """Take down what whole tasks say and is not known of those that were created here."""
+        for task in tasks:
+            its = known.get(task.id)
+            if its is not None and its.lacks(task):  # each note is a transaction
+                await self.learned(task)
 
     async def saved(self, task_id: str, file: Path) -> None:
         """Take down where a video was saved."""

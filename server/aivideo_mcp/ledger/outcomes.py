@@ -9,6 +9,7 @@ from sqlalchemy import Row, func, or_, select, update
 from aivideo_mcp.ledger.records import Known
 from aivideo_mcp.ledger.tables import generations
 from aivideo_mcp.ledger.transactions import Transactions
+from aivideo_mcp.tasks import Task
 
 
 class Outcomes:
@@ -58,16 +59,20 @@ class Outcomes:
                 .values(**values)
             )
 
-    def learned(self, task_id: str, status: str, charged: int | None, refunded: int | None, now: float) -> None:
+    def learned(self, task: Task, now: float) -> None:
         """Take down what a whole task says; nothing is written where it is known."""
         its = generations.c
-        told = {"status": status, "credits": func.coalesce(its.credits, charged), "refunded": refunded}
+        told = {
+            "status": task.status,
+            "credits": func.coalesce(its.credits, task.credits_charged),
+            "refunded": task.credits_refunded,
+        }
         values = {name: value for name, value in told.items() if value is not None}
         news = or_(*(its[name].is_distinct_from(value) for name, value in values.items()))
         with self._transactions.writing() as connection:
             connection.execute(
                 update(generations)
-                .where(its.account == self._transactions.account, its.task_id == task_id, news)
+                .where(its.account == self._transactions.account, its.task_id == task.id, news)
                 .values(**values, seen_at=now)
             )
 

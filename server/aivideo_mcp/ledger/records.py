@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Any, Final, Self
 
 from aivideo_mcp.contracts import Contract
+from aivideo_mcp.tasks import Task
 
 DAY: Final = 86_400.0  # seconds, over which spending is summed and for which the upstream keeps a file
 SWEEP: Final = "sweep"  # what the holder's name ends with while nobody's call is at work on an intent
@@ -184,3 +185,7 @@ class Known:
     refunded: int | None = None
     status: str | None = None
     gone_at: float | None = None
+
+    def lacks(self, task: Task) -> bool:
+        """Whether the whole task tells what is not known."""
+        return (task.status, task.credits_refunded) != (self.status, self.refunded) or self.charged is None
