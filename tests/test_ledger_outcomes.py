@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -150,13 +149,6 @@ async def test_forgetting_with_a_clock_set_back_takes_nothing_that_is_young(mach
     assert await server.forget(0, open_too=True) == 0
 
 
-def library_erases() -> bool:
-    """Whether this SQLite was built to overwrite what is deleted; those of python.org and uv are not."""
-    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        return connection.execute("PRAGMA secure_delete").fetchone() == (1,)
-
-
-@pytest.mark.skipif(not library_erases(), reason="DOUBT: the ledger does not set PRAGMA secure_delete itself")
 async def test_what_was_forgotten_is_in_no_byte_of_the_folder(machine: Machine) -> None:
     server = machine.server()
     await running(server, key="canary-key-0001")
