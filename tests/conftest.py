@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import trio.testing
 
 from tests.canary import captured_is_searched, files_are_searched, pytest_runtest_makereport
+from tests.machine import machine
 
 __all__ = [
     "captured_is_searched",
     "files_are_searched",
+    "machine",
     "pytest_runtest_makereport",
 ]  # found by name
 
@@ -34,3 +37,9 @@ def anyio_backend() -> str:
 def virtual_time() -> tuple[str, Mapping[str, object]]:
     """An `anyio_backend` whose clock jumps over every wait; modules that wait use it in the other's place."""
     return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0.02)}
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """A folder for videos that nobody has made yet."""
+    return tmp_path / "videos"

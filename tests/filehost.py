@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import httpx
 
-from aivideo_mcp.media import VideoFolder
+from aivideo_mcp.media import VideoFolder, file_name
 from aivideo_mcp.sandbox.clips import clip_for
 from aivideo_mcp.tasks import Task
 from tests.fakes import FakeNetwork, at_once, task
@@ -30,6 +30,10 @@ def finished(**fields: Any) -> Task:
     read = Task.read(task("COMPLETED", **fields))
     assert read is not None
     return read
+
+
+FINISHED = finished()
+NAME = file_name(FINISHED)
 
 
 @dataclass
@@ -151,3 +155,8 @@ def hanging(
         return httpx.Response(200, content=body())
 
     return answer
+
+
+def names(videos: Path) -> list[str]:
+    """What is in a folder."""
+    return sorted(path.name for path in videos.iterdir())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -16,10 +14,10 @@ import pytest
 from mcp import Client
 
 from aivideo_mcp import tools
-from aivideo_mcp.app import build_server
 from aivideo_mcp.errors import codes
 from tests.fakes import SUBMITTED, T2V, FakeNetwork, page, reply, task
 from tests.pictures import data_uri, png_of_size
+from tests.sessions import session
 
 pytestmark = pytest.mark.anyio
 
@@ -29,12 +27,6 @@ RUNNING, DONE = reply({"status": "PROGRESS"}), reply({"status": "COMPLETED"})
 @pytest.fixture
 def anyio_backend(virtual_time: object) -> object:
     return virtual_time
-
-
-@asynccontextmanager
-async def session(network: FakeNetwork, mode: str = "legacy", **settings: Any) -> AsyncIterator[Client]:
-    async with network.workflow(**settings) as workflow, Client(build_server(workflow), mode=mode) as client:
-        yield client
 
 
 async def call(client: Client, name: str, arguments: dict[str, Any] | None = None, **other: Any) -> dict[str, Any]:

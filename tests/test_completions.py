@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -12,24 +10,17 @@ import pytest
 from mcp import Client
 from mcp_types import PromptReference, ResourceTemplateReference
 
-from aivideo_mcp.app import build_server
 from aivideo_mcp.contracts import MODELS
 from tests.fakes import FakeNetwork, reply, task
+from tests.sessions import both_eras, session
 
 pytestmark = pytest.mark.anyio
-both_eras = pytest.mark.parametrize("mode", ["legacy", "auto"])
 MODEL, TASK = "aivideo://models/{model}", "aivideo://tasks/{taskId}"
 
 
 @pytest.fixture
 def anyio_backend(virtual_time: object) -> object:
     return virtual_time
-
-
-@asynccontextmanager
-async def session(network: FakeNetwork, mode: str = "legacy", **settings: Any) -> AsyncIterator[Client]:
-    async with network.workflow(**settings) as workflow, Client(build_server(workflow), mode=mode) as client:
-        yield client
 
 
 async def completed(client: Client, where: str, name: str, typed: str) -> list[str]:

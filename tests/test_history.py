@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,11 @@ import jsonschema
 import pytest
 from mcp import Client
 
-from aivideo_mcp.app import build_server
-from aivideo_mcp.workflow import Workflow
 from tests.fakes import SUBMITTED, T2V, FakeNetwork, page, reply, task
 from tests.filehost import CLIP
+from tests.sessions import both_eras, served
 
 pytestmark = pytest.mark.anyio
-both_eras = pytest.mark.parametrize("mode", ["legacy", "auto"])
 DONE = reply({"status": "COMPLETED"})
 ACCOUNT = {"ok": True, "currentBalance": 415, "supportedModels": ["t2v", "minimax"]}
 
@@ -28,14 +24,6 @@ ACCOUNT = {"ok": True, "currentBalance": 415, "supportedModels": ["t2v", "minima
 @pytest.fixture
 def anyio_backend(virtual_time: object) -> object:
     return virtual_time
-
-
-@asynccontextmanager
-async def session(
-    network: FakeNetwork, mode: str = "legacy", **settings: Any
-) -> AsyncIterator[tuple[Client, Workflow]]:
-    async with network.workflow(**settings) as workflow, Client(build_server(workflow), mode=mode) as client:
-        yield client, workflow
 
 
 async def call(client: Client, name: str, **arguments: Any) -> dict[str, Any]:
@@ -62,7 +50,7 @@ def minutes(number: int) -> str:
 @both_eras
 async def test_the_account_tells_upstream_s_limits_and_those_set_here(mode: str) -> None:
     network = FakeNetwork(account=reply({**ACCOUNT, "limits": {"dailyCreditLimit": -1, "x": {"creditWarningAt": 20}}}))
-    async with session(network, mode, max_credits=50) as (client, _):
+    async with served(network, mode, max_credits=50) as (client, _):
         envelope = await call(client, "get_account")
     assert envelope["data"] == {
         "currentBalance": 415,
@@ -97,13 +85,13 @@ async def test_the_account_tells_upstream_s_limits_and_those_set_here(mode: str)
     ],
 )
 async def test_a_limit_is_found_where_it_is_and_unknown_where_it_makes_no_sense(body: Any, expected: Any) -> None:
-    async with session(FakeNetwork(account=reply({"ok": True, **body}))) as (client, _):
+    async with served(FakeNetwork(account=reply({"ok": True, **body}))) as (client, _):
         assert (await call(client, "get_account"))["data"]["dailyCreditLimit"] == expected
 
 
 async def test_the_account_is_asked_every_ten_minutes_at_most_and_says_its_age() -> None:
     network = FakeNetwork(account=reply(ACCOUNT))
-    async with session(network) as (client, workflow):
+    async with served(network) as (client, workflow):
         await workflow.account()
         await anyio.sleep(100)
         envelope = await call(client, "get_account")
@@ -121,13 +109,13 @@ async def test_the_account_is_asked_every_ten_minutes_at_most_and_says_its_age()
 async def test_an_account_that_cannot_be_asked_is_an_error_and_list_models_goes_on(
     answer: httpx.Response, code: str
 ) -> None:
-    async with session(FakeNetwork(account=answer), max_retries=0) as (client, _):
+    async with served(FakeNetwork(account=answer), max_retries=0) as (client, _):
         assert (await call(client, "get_account"))["errorCode"] == code
         assert (await call(client, "list_models"))["ok"]
 
 
 async def test_an_argument_of_get_account_is_refused() -> None:
-    async with session(FakeNetwork()) as (client, _):
+    async with served(FakeNetwork()) as (client, _):
         assert (await call(client, "get_account", model="t2v"))["errorCode"] == "INVALID_PAYLOAD"
 
 
@@ -142,7 +130,7 @@ async def test_what_was_spent_is_charges_less_refunds_of_a_rolling_day() -> None
         generate=generate,
         tasks=listing(task("FAILED", id="ck3", creditsRefunded=15), task("CANCEL", id="ck1", creditsRefunded=10)),
     )
-    async with session(network) as (client, _):
+    async with served(network) as (client, _):
 
         async def spent() -> int:
             return int((await call(client, "get_account"))["data"]["spentToday"])
@@ -164,7 +152,7 @@ async def test_what_was_spent_is_charges_less_refunds_of_a_rolling_day() -> None
 async def test_a_ledger_that_cannot_be_read_leaves_what_was_spent_unknown(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     network = FakeNetwork(account=reply(ACCOUNT), tasks=listing(task("COMPLETED")))
-    async with session(network, state_dir=tmp_path / "file" / "x") as (client, _):
+    async with served(network, state_dir=tmp_path / "file" / "x") as (client, _):
         assert (await call(client, "get_account"))["data"]["spentToday"] is None
         (only,) = (await call(client, "list_tasks"))["data"]["tasks"]
     assert (only["delivered"], only["saved"]) == (None, False)
@@ -182,7 +170,7 @@ async def test_a_listed_task_is_told_with_what_the_ledger_knows(mode: str, tmp_p
         file=httpx.Response(200, content=CLIP),
         tasks=listing(task("COMPLETED"), task("PROGRESS", id="foreign", input={"prompt": 'a "dog"\n' * 50})),
     )
-    async with session(network, mode, output_dir=tmp_path) as (client, _):
+    async with served(network, mode, output_dir=tmp_path) as (client, _):
         await call(client, "generate_video", **T2V)
         envelope = await call(client, "list_tasks")
     mine, foreign = sorted(envelope["data"]["tasks"], key=lambda past: past["id"])
@@ -216,7 +204,7 @@ async def test_a_saved_file_that_was_deleted_is_saved_and_not_there(tmp_path: Pa
         file=httpx.Response(200, content=CLIP),
         tasks=listing(task("COMPLETED")),
     )
-    async with session(network, output_dir=tmp_path) as (client, _):
+    async with served(network, output_dir=tmp_path) as (client, _):
         await call(client, "generate_video", **T2V)
         for file in tmp_path.iterdir():
             file.unlink()
@@ -226,7 +214,7 @@ async def test_a_saved_file_that_was_deleted_is_saved_and_not_there(tmp_path: Pa
 
 async def test_what_the_list_leaves_out_is_told_as_it_was_last_seen() -> None:
     network = FakeNetwork(generate=reply(SUBMITTED), status=reply({"status": "PROGRESS"}), tasks=listing())
-    async with session(network) as (client, _):
+    async with served(network) as (client, _):
         await call(client, "create_generation", **T2V)
         envelope = await call(client, "list_tasks")
     (only,) = envelope["data"]["tasks"]
@@ -237,7 +225,7 @@ async def test_what_the_list_leaves_out_is_told_as_it_was_last_seen() -> None:
 
 async def test_the_newest_is_first_whatever_the_order_upstream() -> None:
     tasks = [task("PROGRESS", id=f"ck{at}", createdAt=minutes(at)) for at in (3, 9, 1, 7)]
-    async with session(FakeNetwork(tasks=listing(*tasks))) as (client, _):
+    async with served(FakeNetwork(tasks=listing(*tasks))) as (client, _):
         told = (await call(client, "list_tasks"))["data"]
         two = (await call(client, "list_tasks", limit="2"))["data"]
     assert [past["id"] for past in told["tasks"]] == ["ck9", "ck7", "ck3", "ck1"]
@@ -248,7 +236,7 @@ async def test_the_newest_is_first_whatever_the_order_upstream() -> None:
 async def test_one_state_can_be_asked_for(status: str) -> None:
     states = ("PROGRESS", "FAILED", "COMPLETED", "RENDERING", "FAILED")
     tasks = [task(state, id=f"ck{number}") for number, state in enumerate(states)]
-    async with session(FakeNetwork(tasks=listing(*tasks))) as (client, _):
+    async with served(FakeNetwork(tasks=listing(*tasks))) as (client, _):
         told = (await call(client, "list_tasks", status=status))["data"]["tasks"]
     assert [past["id"] for past in told] == ["ck1", "ck4"]
 
@@ -263,7 +251,7 @@ async def test_one_state_can_be_asked_for(status: str) -> None:
 )
 async def test_what_cannot_be_asked_for_is_refused_with_what_can(wrong: dict[str, Any]) -> None:
     network = FakeNetwork()
-    async with session(network) as (client, _):
+    async with served(network) as (client, _):
         envelope = await call(client, "list_tasks", **wrong)
     assert envelope["errorCode"] == "INVALID_PAYLOAD"
     assert next(iter(wrong)) in envelope["errorMessage"]
@@ -281,7 +269,7 @@ async def test_a_long_list_is_bounded_in_size_and_says_so() -> None:
         )
         for number in range(300)
     ]
-    async with session(FakeNetwork(tasks=listing(*tasks)), output_dir=None) as (client, _):
+    async with served(FakeNetwork(tasks=listing(*tasks)), output_dir=None) as (client, _):
         usual = await call(client, "list_tasks")
         most = await call(client, "list_tasks", limit=100)
         one = await call(client, "list_tasks", limit=1)
@@ -294,7 +282,7 @@ async def test_a_long_list_is_bounded_in_size_and_says_so() -> None:
 async def test_unsaved_videos_are_pointed_out_in_the_order_of_their_expiry(tmp_path: Path) -> None:
     tasks = [task("COMPLETED", id=f"ck{at}", completedAt=minutes(at)) for at in (4, 1, 3, 2, 5)]
     failed = task("FAILED", id="ck0", completedAt=minutes(0))
-    async with session(FakeNetwork(tasks=listing(*tasks, failed)), output_dir=tmp_path) as (client, _):
+    async with served(FakeNetwork(tasks=listing(*tasks, failed)), output_dir=tmp_path) as (client, _):
         steps = (await call(client, "list_tasks", limit=1))["nextSteps"]
     assert steps == [
         'Not saved yet, expires at 2026-11-24T10:01:00Z: call download_video with taskId "ck1".',
@@ -305,13 +293,13 @@ async def test_unsaved_videos_are_pointed_out_in_the_order_of_their_expiry(tmp_p
 
 
 async def test_without_an_output_folder_the_address_is_what_to_give() -> None:
-    async with session(FakeNetwork(tasks=listing(task("COMPLETED")))) as (client, _):
+    async with served(FakeNetwork(tasks=listing(task("COMPLETED")))) as (client, _):
         steps = (await call(client, "list_tasks"))["nextSteps"]
     assert steps == ["Not saved yet, expires at 2026-11-24T10:05:00Z: give the user its videoUrl (ck1)."]
 
 
 async def test_an_expired_video_has_no_address_and_is_said_to_be_gone() -> None:
-    async with session(FakeNetwork(tasks=listing(task("COMPLETED")))) as (client, _):
+    async with served(FakeNetwork(tasks=listing(task("COMPLETED")))) as (client, _):
         await anyio.sleep(24 * 3600 + 301)
         envelope = await call(client, "list_tasks")
     (only,) = envelope["data"]["tasks"]
@@ -324,7 +312,7 @@ async def test_states_and_refunds_in_a_list_are_taken_down() -> None:
         generate=reply(SUBMITTED),
         tasks=[listing(task("FAILED", creditsRefunded=0)), listing(task("FAILED", creditsRefunded=15))],
     )
-    async with session(network) as (client, workflow):
+    async with served(network) as (client, workflow):
         await call(client, "create_generation", **T2V)
         await call(client, "list_tasks")
         assert await workflow.history.spent() == 15
@@ -339,7 +327,7 @@ async def test_states_and_refunds_in_a_list_are_taken_down() -> None:
 async def test_a_refund_is_taken_down_wherever_a_whole_task_is_read(how: str) -> None:
     failed = task("FAILED", creditsRefunded=15)
     network = FakeNetwork(generate=reply(SUBMITTED), status=reply({"status": "FAILED"}), task=reply(failed))
-    async with session(network) as (client, workflow):
+    async with served(network) as (client, workflow):
         await call(client, "create_generation", **T2V)
         assert await workflow.history.spent() == 15
         await call(client, how, taskId="ck1")
@@ -349,7 +337,7 @@ async def test_a_refund_is_taken_down_wherever_a_whole_task_is_read(how: str) ->
 async def test_an_answer_that_does_not_tell_the_refund_leaves_the_known_one() -> None:
     known = task("CANCEL", creditsRefunded=15)
     network = FakeNetwork(generate=reply(SUBMITTED), task=[reply(known), reply({**known, "creditsRefunded": None})])
-    async with session(network) as (client, workflow):
+    async with served(network) as (client, workflow):
         await call(client, "create_generation", **T2V)
         for _ in range(2):
             await call(client, "get_task", taskId="ck1")
@@ -358,7 +346,7 @@ async def test_an_answer_that_does_not_tell_the_refund_leaves_the_known_one() ->
 
 async def test_looking_at_the_list_hands_over_nothing() -> None:
     network = FakeNetwork(generate=reply(SUBMITTED), tasks=listing(task("COMPLETED")))
-    async with session(network) as (client, _):
+    async with served(network) as (client, _):
         await call(client, "create_generation", **T2V)
         for _ in range(2):
             (only,) = (await call(client, "list_tasks"))["data"]["tasks"]
@@ -366,7 +354,7 @@ async def test_looking_at_the_list_hands_over_nothing() -> None:
 
 
 async def test_a_list_reads_as_a_line_for_each_task() -> None:
-    async with session(FakeNetwork(tasks=listing(task("COMPLETED"), task("PROGRESS", id="ck2")))) as (client, _):
+    async with served(FakeNetwork(tasks=listing(task("COMPLETED"), task("PROGRESS", id="ck2")))) as (client, _):
         (content,) = (await client.call_tool("list_tasks", {})).content
     assert 'ck1: COMPLETED t2v, prompt "x", created 2026-11-23T10:00:00Z, credits 15, videoUrl https://' in content.text
     assert 'ck2: PROGRESS t2v, prompt "x"' in content.text

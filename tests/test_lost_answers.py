@@ -221,10 +221,10 @@ class Process:
     def die(self) -> None:
         """End as by SIGKILL: nothing more is done; the system closes the files, and with them the lock."""
         self._nursery.cancel_scope.cancel()
-        if self.ledger._store is not None:
-            self.ledger._store.close()
-        if self.ledger._presence is not None:
-            self.ledger._presence.leave()
+        if self.ledger._access.store is not None:
+            self.ledger._access.store.close()
+        if self.ledger._access._presence is not None:
+            self.ledger._access._presence.leave()
 
 
 class _Background:

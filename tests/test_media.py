@@ -10,16 +10,19 @@ import httpx
 import pytest
 
 from aivideo_mcp.errors import DownloadFailed
-from aivideo_mcp.media import fetching, file_name
+from aivideo_mcp.media import fetching
 from tests.filehost import (
     BEFORE,
     CLIP,
+    FINISHED,
+    NAME,
     NOON,
     OTHER_CLIP,
     Day,
     Host,
     breaking,
     finished,
+    names,
     other_version,
     raising,
     saying,
@@ -28,23 +31,12 @@ from tests.filehost import (
 
 pytestmark = pytest.mark.anyio
 
-FINISHED = finished()
-NAME = file_name(FINISHED)
 SIZE = len(CLIP)
 
 
 @pytest.fixture
 def anyio_backend(virtual_time: object) -> object:
     return virtual_time
-
-
-@pytest.fixture
-def videos(tmp_path: Path) -> Path:
-    return tmp_path / "videos"
-
-
-def names(videos: Path) -> list[str]:
-    return sorted(path.name for path in videos.iterdir())
 
 
 def part(start: int, end: int, total: object, content: bytes, **headers: str) -> Day:

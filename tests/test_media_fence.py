@@ -19,12 +19,10 @@ import pytest
 from aivideo_mcp.errors import DownloadFailed
 from aivideo_mcp.media import fetching, file_name, places
 from aivideo_mcp.tasks import Task
-from tests.filehost import BEFORE, CLIP, Host, finished, saying
+from tests.filehost import BEFORE, CLIP, FINISHED, NAME, Host, finished, saying
 
 pytestmark = pytest.mark.anyio
 
-FINISHED = finished()
-NAME = file_name(FINISHED)
 DAY = 24 * 3600.0
 
 

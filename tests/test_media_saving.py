@@ -12,29 +12,18 @@ import httpx
 import pytest
 
 from aivideo_mcp.errors import DownloadFailed
-from aivideo_mcp.media import fault_of, fetching, file_name, folder, places
+from aivideo_mcp.media import fault_of, fetching, folder, places
 from tests.fakes import FakeNetwork
-from tests.filehost import CLIP, Host, breaking, finished, hanging
+from tests.filehost import CLIP, FINISHED, NAME, Host, breaking, hanging, names
 
 pytestmark = pytest.mark.anyio
 
-FINISHED = finished()
-NAME = file_name(FINISHED)
 SIZE = len(CLIP)
 
 
 @pytest.fixture
 def anyio_backend(virtual_time: object) -> object:
     return virtual_time
-
-
-@pytest.fixture
-def videos(tmp_path: Path) -> Path:
-    return tmp_path / "videos"
-
-
-def names(videos: Path) -> list[str]:
-    return sorted(path.name for path in videos.iterdir())
 
 
 def box(kind: bytes, content: bytes = b"", *, form: int = 32) -> bytes:

@@ -17,9 +17,9 @@ from aivideo_mcp.offers import forms
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.tools import TOOLS
 from aivideo_mcp.workflow import open_workflow
+from tests.sessions import both_eras
 
 pytestmark = pytest.mark.anyio
-both_eras = pytest.mark.parametrize("mode", ["legacy", "auto"])
 PICTURE: Final = "https://example.com/cat.png"
 FILLED: Final[dict[str, dict[str, str]]] = {
     "make_video": {"idea": "a cat"},

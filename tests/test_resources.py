@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -22,21 +20,15 @@ from aivideo_mcp.app import build_server
 from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.schemas import exact_schema
 from tests.fakes import BASE, KEY, FakeNetwork, page, reply, task
+from tests.sessions import both_eras, session
 
 pytestmark = pytest.mark.anyio
-both_eras = pytest.mark.parametrize("mode", ["legacy", "auto"])
 SERVED = reply({"ok": True, "supportedModels": ["t2v", "minimax"]})
 
 
 @pytest.fixture
 def anyio_backend(virtual_time: object) -> object:
     return virtual_time
-
-
-@asynccontextmanager
-async def session(network: FakeNetwork, mode: str = "legacy", **settings: Any) -> AsyncIterator[Client]:
-    async with network.workflow(**settings) as workflow, Client(build_server(workflow), mode=mode) as client:
-        yield client
 
 
 async def read(client: Client, uri: str) -> Any:

@@ -23,13 +23,13 @@ from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.offers import subscriptions
 from aivideo_mcp.workflow import Workflow
 from tests.fakes import reply
+from tests.sessions import both_eras
 
 pytestmark = [
     pytest.mark.anyio,
     # the SDK's client warns of the older call, which is what is tested
     pytest.mark.filterwarnings("ignore:resources/:mcp.shared.exceptions.MCPDeprecationWarning"),
 ]
-both_eras = pytest.mark.parametrize("mode", ["legacy", "auto"])
 
 
 @pytest.fixture

@@ -14,15 +14,15 @@ import httpx
 import pytest
 import trio.testing
 
-from aivideo_mcp import errors, watcher
-from aivideo_mcp.client import Upstream
+from aivideo_mcp import errors
+from aivideo_mcp.client import LONGEST_QUIET, Upstream
 from aivideo_mcp.contracts import read_request
 from aivideo_mcp.ledger import Ledger
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.submission import Terms
 from aivideo_mcp.tasks import Task
 from aivideo_mcp.tools import TOOLS, Call
-from aivideo_mcp.watcher import News, Watcher, pause
+from aivideo_mcp.watcher import News, Notice, Watcher, pause
 from tests.fakes import BASE, KEY, SUBMITTED, T2V, Answer, FakeNetwork, at_once, call_of, page, reply, task
 
 pytestmark = pytest.mark.anyio
@@ -122,7 +122,7 @@ class Watched:
     group: Any
     seen: list[tuple[str, str]]
 
-    def wait(self, name: str, usual: tuple[float, float] | None = None, notice: watcher.Notice | None = None) -> Waiter:
+    def wait(self, name: str, usual: tuple[float, float] | None = None, notice: Notice | None = None) -> Waiter:
         waiter = Waiter()
 
         async def listen(news: News) -> None:
@@ -757,7 +757,7 @@ async def test_a_retry_after_of_an_hour_is_not_sat_out() -> None:
     world.fails("status", reply({}, 429, retry_after="3600"))
     async with watching(world) as watched:
         waiter = watched.wait("ck1")
-        await anyio.sleep(watcher.LONGEST_QUIET * 2)
+        await anyio.sleep(LONGEST_QUIET * 2)
     assert isinstance(waiter.outcome, Task)
 
 

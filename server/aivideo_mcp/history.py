@@ -14,8 +14,8 @@ from typing import Final
 import anyio
 
 from aivideo_mcp.client import Upstream
-from aivideo_mcp.errors import AivideoError, LedgerUnavailable
-from aivideo_mcp.ledger import Known, Ledger
+from aivideo_mcp.errors import AivideoError
+from aivideo_mcp.ledger import Known, Ledger, noted, recalled
 from aivideo_mcp.media import Shelf
 from aivideo_mcp.tasks import Status, Task, read_time, written
 
@@ -53,10 +53,7 @@ class Histories:
 
     async def spent(self) -> int | None:
         """Credits spent in the last 24 hours, refunds left out; None where the ledger cannot be read."""
-        try:
-            return await self._ledger.spent_today()
-        except LedgerUnavailable:
-            return None
+        return await recalled(self._ledger.spent_today())
 
     async def task(self, task_id: str) -> Task:
         """One task as it stands, with its saved file."""
@@ -82,13 +79,8 @@ class Histories:
     async def records(self) -> list[Record]:
         """All tasks that the upstream lists or the ledger knows, newest first."""
         listed = {entry.task.id: entry.task for entry in await self._upstream.tasks()}
-        try:
-            known = await self._ledger.known()
-        except LedgerUnavailable:
-            known = {}
-        for task_id in listed.keys() & known.keys():
-            if _says_more(listed[task_id], known[task_id]):
-                await self.learned(listed[task_id])
+        known = await recalled(self._ledger.known()) or {}
+        await self.note(self._ledger.catch_up(listed.values(), known))
         files = {task_id: its.file for task_id, its in known.items() if its.file}
         there = await self._shelf.there(files) if self._shelf and files else {}
         tasks = listed | {task_id: _remembered(task_id, its) for task_id, its in known.items() if task_id not in listed}
@@ -100,14 +92,11 @@ class Histories:
 
     async def known(self, task_id: str) -> Known | None:
         """What the ledger knows of a task; None where it cannot be read either."""
-        try:
-            return await self._ledger.about(task_id)
-        except LedgerUnavailable:
-            return None
+        return await recalled(self._ledger.about(task_id))
 
     async def learned(self, task: Task) -> None:
         """Take down what a whole task says."""
-        await self.note(self._ledger.learned(task.id, task.status, task.credits_charged, task.credits_refunded))
+        await self.note(self._ledger.learned(task))
 
     async def gone(self, task_id: str) -> None:
         """Take down that the upstream knows a task no more, and that its caller was told."""
@@ -116,9 +105,7 @@ class Histories:
     async def note(self, taking_down: Awaitable[None]) -> None:
         """Take something down that nobody is kept waiting or refused for."""
         try:
-            await taking_down
-        except LedgerUnavailable as failure:
-            logger.error("%s", failure.message)  # noqa: TRY400 - one line is enough
+            await noted(taking_down)
         except Exception:  # a note is never worth a server
             logger.exception("taking down broke")
 
@@ -133,11 +120,6 @@ def _remembered(task_id: str, known: Known) -> Task:
         credits_refunded=known.refunded,
         created_at=None if known.sent_at is None else written(datetime.fromtimestamp(known.sent_at, UTC)),
     )
-
-
-def _says_more(task: Task, known: Known) -> bool:
-    """Whether a task tells what the ledger does not know; each note is a transaction."""
-    return (task.status, task.credits_refunded) != (known.status, known.refunded) or known.charged is None
 
 
 def _made(record: Record) -> float:

@@ -14,9 +14,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aivideo_mcp.contracts import MODELS
-from aivideo_mcp.errors import AivideoError, DownloadFailed, LedgerUnavailable, UnknownError
+from aivideo_mcp.errors import AivideoError, DownloadFailed, UnknownError
 from aivideo_mcp.history import Histories
-from aivideo_mcp.ledger import DAY, Ledger
+from aivideo_mcp.ledger import DAY, Ledger, recalled
 from aivideo_mcp.media import Shelf
 from aivideo_mcp.tasks import Status, Task, read_time
 from aivideo_mcp.watcher import News, Watcher
@@ -108,9 +108,7 @@ class Keeper:
 
     async def _look(self) -> None:
         try:
-            known = await self._ledger.known()
-        except LedgerUnavailable:
-            return  # those who need it say so
+            known = await recalled(self._ledger.known()) or {}
         except Exception:  # nobody waits for this, and the server must not end by it
             logger.exception("looking for unsaved videos broke")
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -17,6 +18,7 @@ HEARTBEAT: Final = 10.0  # seconds between two messages at most
 
 Tell = Callable[[str], Awaitable[None]]
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 class Report:
@@ -60,6 +62,18 @@ class Report:
             parts.append(f"the last look failed and is repeated ({self._weather})")
         parts.append(f"task {self._task.id}")
         await self._tell("; ".join(parts))
+
+
+def harmless(tell: Tell) -> Tell:
+    """A teller whose failure costs no video: stderr may be full, a client may have gone."""
+
+    async def told(message: str) -> None:
+        try:
+            await tell(message)
+        except Exception:
+            logger.exception("a progress message could not be delivered")
+
+    return told
 
 
 async def told_meanwhile(work: Awaitable[T], tell: Tell, words: str) -> T:

@@ -5,7 +5,6 @@ Knows the submissions, the watcher and the video folder; knows nothing of MCP.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final
@@ -33,14 +32,12 @@ from aivideo_mcp.keeper import Keeper
 from aivideo_mcp.ledger import Ledger
 from aivideo_mcp.media import Shelf, VideoFolder
 from aivideo_mcp.pictures import PictureFolders
-from aivideo_mcp.reporting import Tell, told_meanwhile
+from aivideo_mcp.reporting import Tell, harmless, told_meanwhile
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.submission import Made, Submissions, Terms
 from aivideo_mcp.tasks import Account, Quote, Sighting, Status, Task
 from aivideo_mcp.waiting import Waited, Waits
 from aivideo_mcp.watcher import Notice, Watcher
-
-logger = logging.getLogger(__name__)
 
 UNSEEN_WAIT: Final = 45.0  # seconds; several clients drop a call without progress at 60
 _ONE_LOOK: Final = 3.0  # seconds; a wait for a task that is known by its id alone looks once at least
@@ -67,7 +64,7 @@ class Workflow:
         self._waits = Waits(upstream, self._watcher, self.history, self.shelf)
         if self.shelf:
             self._keeper = Keeper(ledger, self._watcher, self.shelf, self.history, group.start_soon)
-            ledger.opened = self._keeper.begin
+            ledger.when_opened(self._keeper.begin)
 
     async def create(self, request: Contract, terms: Terms) -> Made:
         """Create a task under the caps that apply; charges at once. See `Submissions.submit` for what it raises."""
@@ -86,7 +83,7 @@ class Workflow:
             seen: Whether the caller sees those messages, and so can wait long.
         """
         deadline = anyio.current_time() + self._patience(terms, seen=seen)
-        tell = _harmless(tell)
+        tell = harmless(tell)
         creating = self._submissions.submit(request, terms, fresh=False, deadline=deadline)
         made = await told_meanwhile(creating, tell, "No task id yet: the create is under way. Do not repeat it")
         it = made.submission
@@ -106,7 +103,7 @@ class Workflow:
             TaskNotFound: There is no such task for this key.
         """
         deadline = anyio.current_time() + max(self._patience(terms, seen=seen), _ONE_LOOK)
-        tell = _harmless(tell)
+        tell = harmless(tell)
         await tell(f"Looking for task {task_id}.")
         model, age = await self._known(task_id)
         if self._keeper:
@@ -187,7 +184,7 @@ class Workflow:
                 ),
                 task_id=task.id,
             )
-        tell = _harmless(tell)
+        tell = harmless(tell)
         with anyio.move_on_after(self._patience(Terms(), seen=seen)):
             return await told_meanwhile(self.shelf.keep(task, tell), tell, f"Saving the video of task {task.id}")
         raise DownloadFailed("The download is not done yet; what came is kept.", next_steps=again, task_id=task.id)
@@ -236,18 +233,6 @@ class Workflow:
     def _patience(self, terms: Terms, *, seen: bool) -> float:
         longest = float(self.settings.max_wait_s)
         return terms.max_wait if terms.max_wait is not None else longest if seen else min(UNSEEN_WAIT, longest)
-
-
-def _harmless(tell: Tell) -> Tell:
-    """A teller whose failure costs no video: stderr may be full, a client may have gone."""
-
-    async def told(message: str) -> None:
-        try:
-            await tell(message)
-        except Exception:
-            logger.exception("a progress message could not be delivered")
-
-    return told
 
 
 @asynccontextmanager

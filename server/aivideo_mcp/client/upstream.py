@@ -6,90 +6,28 @@ create and cancel are sent once.
 
 from __future__ import annotations
 
-import functools
 import json
-import math
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
 
+from aivideo_mcp.client.connection import LARGE, Connection
 from aivideo_mcp.contracts import Contract
-from aivideo_mcp.errors import (
-    AuthFailed,
-    BrokenAnswer,
-    NetworkError,
-    NotSent,
-    RateLimited,
-    Redirected,
-    SubmissionUncertain,
-)
-from aivideo_mcp.settings import Settings
-from aivideo_mcp.tasks import Account, Listed, Quote, Sighting, Status, Submission, Task, origin_of, read_word
-
-if TYPE_CHECKING:  # httpx comes with these two; it is imported at the first call, in a thread
-    import httpx
-
-    from aivideo_mcp.client.exchange import Exchange
+from aivideo_mcp.errors import BrokenAnswer, NetworkError, NotSent, Redirected, SubmissionUncertain
+from aivideo_mcp.tasks import Account, Listed, Quote, Sighting, Status, Submission, Task, read_word
 
 T = TypeVar("T")
 
-LONGEST_QUIET: Final = 120.0  # seconds of Retry-After that are kept at most before asking again
-_LARGE: Final = 256 * 1024  # bytes of JSON from which on it is written and read in a thread
-_SANDBOX_HEADER: Final = "aivideo-sandbox"
 _REPLAYED: Final = "minimax"  # the one model whose create declares the Idempotency-Key
 
 
-class Gate(Protocol):
-    """What queries pass on their way out: a budget that all servers on the machine share."""
-
-    async def admit(self, speed: float, *, direct: bool) -> None:
-        """Count a query; raises RateLimited when it may not be made now."""
-
-    async def hush(self, seconds: float) -> None:
-        """Keep queries back for so long."""
-
-
-class _NoGate:
-    async def admit(self, speed: float, *, direct: bool) -> None:
-        """Every query may be made."""
-
-    async def hush(self, seconds: float) -> None:
-        """Nobody is kept back."""
-
-
-class Upstream:
+class Upstream(Connection):
     """The upstream as an object; create it once, `aclose` it at the end.
-
-    Args:
-        settings: Key, base URL, time-out, retries.
-        transport: Stands in for the network in tests.
-        now: Wall clock, UTC.
-        gate: What queries pass; all of them where left out.
 
     Every call raises AuthFailed without a key, and the AivideoError that a failed answer means.
     """
-
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        gate: Gate | None = None,
-    ) -> None:
-        self._settings = settings
-        self._home = origin_of(settings.base_url)
-        self._transport = transport
-        self._now = now
-        self._gate = gate or _NoGate()
-        self._opening = anyio.Lock()
-        self._exchange: Exchange | None = None
-        self.sandbox_speed: float | None = None
-        """How much faster than real time the upstream runs, once it has said that it is a sandbox."""
 
     async def account(self, *, tries: int | None = None) -> Account:
         """Balance and models served. Free."""
@@ -168,83 +106,6 @@ class Upstream:
         body = await self._once(exchange, "PUT", f"/tasks/{_segment(task_id)}/cancel")
         return Status.read(body.get("status"))
 
-    async def exchange(self) -> Exchange:
-        """The connection pool, for downloads, which need no key."""
-        if self._exchange is None:
-            async with self._opening:
-                if self._exchange is None:
-                    self._exchange = await anyio.to_thread.run_sync(self._open)
-        return self._exchange
-
-    async def aclose(self) -> None:
-        """Close what was opened."""
-        if self._exchange is not None:
-            await self._exchange.aclose()
-
-    def _open(self) -> Exchange:
-        from aivideo_mcp.client.exchange import Exchange  # noqa: PLC0415 - brings httpx, 0.1 s
-
-        return Exchange(self._settings, self._transport)
-
-    async def _connected(self) -> Exchange:
-        if self._settings.api_key is None:
-            raise AuthFailed("No API key is set, so nothing was sent.")
-        return await self.exchange()
-
-    @property
-    def _tries(self) -> int:
-        return self._settings.max_retries + 1
-
-    async def _query(self, path: str, *, tries: int | None = None, state_alone: bool = False) -> dict[str, Any]:
-        """A look at the upstream, each try counted by the gate; repeated as set, or up to `tries` times.
-
-        A call without `tries` is a caller's own; the watcher names how often it tries.
-        """
-        exchange = await self._connected()
-
-        async def attempt() -> dict[str, Any]:
-            await self._gate.admit(self.sandbox_speed or 1.0, direct=tries is None)
-            try:
-                return await self._once(exchange, "GET", path, state_alone=state_alone)
-            except RateLimited as limited:
-                await self._gate.hush(min(limited.retry_after or 0.0, LONGEST_QUIET))
-                raise
-
-        return await exchange.repeat(attempt, self._tries if tries is None else tries)
-
-    async def _once(
-        self,
-        exchange: Exchange,
-        method: str,
-        path: str,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        state_alone: bool = False,
-    ) -> dict[str, Any]:
-        from aivideo_mcp.client.exchange import MAX_ANSWER, SMALL_ANSWER  # noqa: PLC0415 - loaded by now
-        from aivideo_mcp.client.judging import judge  # noqa: PLC0415 - the same
-
-        assert self._settings.api_key is not None
-        sent = {"key": self._settings.api_key, "Accept": "application/json", **(headers or {})}
-        if content is not None:
-            sent["Content-Type"] = "application/json"
-        ceiling = MAX_ANSWER if path.startswith("/tasks") and not state_alone else SMALL_ANSWER
-        reply = await exchange.send(method, "/api/v1" + path, sent, content, ceiling)
-        self._notice_sandbox(reply.headers.get(_SANDBOX_HEADER))
-        verdict = functools.partial(
-            judge, reply, now=self._now(), secret=self._settings.api_key, state_alone=state_alone
-        )
-        return await anyio.to_thread.run_sync(verdict) if len(reply.body) > _LARGE else verdict()
-
-    def _notice_sandbox(self, header: str | None) -> None:
-        if header is not None and self._settings.local_upstream:
-            try:
-                speed = float(header.removeprefix("speed="))
-            except ValueError:
-                speed = 1.0
-            self.sandbox_speed = min(max(speed, 0.001), 1e6) if math.isfinite(speed) else 1.0
-
 
 def _segment(text: str) -> str:
     """A text as one path segment; dots alone would be taken for a way through the path."""
@@ -254,7 +115,7 @@ def _segment(text: str) -> str:
 async def _encoded(request: Contract) -> bytes:
     """The request's wire body as JSON; large ones, which hold pictures, in a thread."""
     wire = request.wire()
-    if sum(len(str(value)) for value in wire.values()) < _LARGE:
+    if sum(len(str(value)) for value in wire.values()) < LARGE:
         return json.dumps(wire).encode()
     return await anyio.to_thread.run_sync(lambda: json.dumps(wire).encode())
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from aivideo_mcp.ledger.store import READING, Store
+from aivideo_mcp.ledger.store import Store
+from aivideo_mcp.ledger.transactions import READING
 
 logger = logging.getLogger(__name__)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Self
 
 from aivideo_mcp.contracts import Contract
+from aivideo_mcp.tasks import Task
 
 DAY: Final = 86_400.0  # seconds, over which spending is summed and for which the upstream keeps a file
 SWEEP: Final = "sweep"  # what the holder's name ends with while nobody's call is at work on an intent
@@ -123,6 +124,32 @@ class Rivals:
     strangers: tuple[Intent, ...]
     waiting: bool
 
+    @classmethod
+    def of(
+        cls, intent: Intent, settled: Iterable[str], lost: Iterable[Intent], is_at_work: Callable[[Intent], bool]
+    ) -> Self:
+        """The rivals of an intent.
+
+        Args:
+            intent: Whose task is looked for.
+            settled: Tasks that have their intent.
+            lost: All intents that were sent and have no task yet.
+            is_at_work: Whether an intent's holder is at work on it.
+        """
+        alike = [
+            other
+            for other in lost
+            if (other.model, other.words) == (intent.model, intent.words) and other.number != intent.number
+        ]
+        twins = [other for other in alike if other.digest == intent.digest]
+        ahead = [other for other in alike if other.lost_at is None or (other in twins and other.number > intent.number)]
+        return cls(
+            settled=frozenset(settled),
+            twins=tuple(twins),
+            strangers=tuple(other for other in alike if other not in twins),
+            waiting=any(map(is_at_work, ahead)),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -158,3 +185,7 @@ class Known:
     refunded: int | None = None
     status: str | None = None
     gone_at: float | None = None
+
+    def lacks(self, task: Task) -> bool:
+        """Whether the whole task tells what is not known."""
+        return (task.status, task.credits_refunded) != (self.status, self.refunded) or self.charged is None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import anyio
 
 from aivideo_mcp.errors import DownloadFailed, NetworkError
-from aivideo_mcp.ledger.ledger import InThread
+from aivideo_mcp.ledger import InThread
 from aivideo_mcp.media.expiry import Expiry
 from aivideo_mcp.media.places import Partial
 

@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.errors import DownloadFailed
-from aivideo_mcp.ledger.ledger import InThread
+from aivideo_mcp.ledger import InThread
 from aivideo_mcp.media.expiry import Expiry
 from aivideo_mcp.media.fetching import Fetch, Version
 from aivideo_mcp.media.names import file_name

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
-from aivideo_mcp.errors import DownloadFailed, LedgerUnavailable
-from aivideo_mcp.ledger import Ledger
+from aivideo_mcp.errors import DownloadFailed
+from aivideo_mcp.ledger import Ledger, noted, recalled
 from aivideo_mcp.media.folder import Tell, VideoFolder, nobody
 from aivideo_mcp.tasks import Task
-
-logger = logging.getLogger(__name__)
 
 MOST_READ: Final = 64 * 1024**2  # bytes of a video that a client is given in one answer
 
@@ -37,10 +34,7 @@ class Shelf:
         if (there := await self.told(task)).file:
             return there
         file = await self._videos.save(task, tell)
-        try:
-            await self._ledger.saved(task.id, file)
-        except LedgerUnavailable as failure:
-            logger.error("%s", failure.message)  # noqa: TRY400 - one line is enough
+        await noted(self._ledger.saved(task.id, file))
         return await self._on(task, str(file))
 
     async def told(self, task: Task) -> Task:
@@ -70,10 +64,7 @@ class Shelf:
         return content
 
     async def _file(self, task_id: str) -> str | None:
-        try:
-            known = await self._ledger.about(task_id)
-        except LedgerUnavailable:
-            return None
+        known = await recalled(self._ledger.about(task_id))
         return known.file if known else None
 
     async def _on(self, task: Task, file: str) -> Task:

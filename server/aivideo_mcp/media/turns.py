@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from aivideo_mcp.errors import DownloadFailed
-from aivideo_mcp.ledger.ledger import InThread
+from aivideo_mcp.ledger import InThread
 
 if TYPE_CHECKING:  # it comes with the first save, in a thread
     from filelock import BaseFileLock

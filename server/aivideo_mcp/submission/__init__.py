@@ -1,6 +1,7 @@
 """From a request to its task.
 
-submissions   at most one charge for each intent
+submissions   from a request to its intent
+sending       from an intent to its task, with at most one charge
 spending      what a create may cost
 recovery      what became of a create whose answer was lost
 """

@@ -14,8 +14,8 @@ from typing import Final
 import anyio
 
 from aivideo_mcp.client import Upstream
-from aivideo_mcp.errors import AivideoError, LedgerUnavailable, SubmissionUncertain
-from aivideo_mcp.ledger import Intent, Ledger, Rivals
+from aivideo_mcp.errors import AivideoError, SubmissionUncertain
+from aivideo_mcp.ledger import Intent, Ledger, Rivals, noted
 from aivideo_mcp.tasks import Listed, Status, Submission
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Recovery:
     def __init__(self, upstream: Upstream, ledger: Ledger, timeout: float) -> None:
         self._upstream = upstream
         self._ledger = ledger
-        self._timeout = timeout
+        self.timeout = timeout
 
     async def find(self, intent: Intent, lost: SubmissionUncertain, deadline: float) -> Made | None:
         """Look for the task of a create whose answer was lost; None when it shows none.
@@ -67,11 +67,11 @@ class Recovery:
                 if rivals is None:
                     return found
                 if not rivals.waiting or not await self._answered(intent, deadline):
-                    raise later(lost, self._timeout)
+                    raise later(lost, self.timeout)
         except SubmissionUncertain:
             raise
         except AivideoError as failure:
-            raise later(lost, failure.retry_after or self._timeout) from None
+            raise later(lost, failure.retry_after or self.timeout) from None
 
     async def _answered(self, intent: Intent, deadline: float) -> bool:
         """Wait until no create that looks like an intent's waits for its answer; False when the deadline came first."""
@@ -116,10 +116,7 @@ class Recovery:
 
     async def let_go(self, intent: Intent) -> None:
         """Leave an intent to the next call."""
-        try:
-            await self._ledger.release(intent)
-        except LedgerUnavailable as failure:
-            logger.error("intent %s could not be let go: %s", intent.number, failure.message)  # noqa: TRY400 - one line
+        await noted(self._ledger.release(intent), f"intent {intent.number} could not be let go")
 
 
 def later(lost: SubmissionUncertain, seconds: float) -> SubmissionUncertain:

@@ -111,9 +111,7 @@ class Spending:
             return spent
         try:
             known = await self._ledger.known()
-            for task in (entry.task for entry in await self._upstream.tasks(tries=1)):
-                if task.id in known:
-                    await self._ledger.learned(task.id, task.status, task.credits_charged, task.credits_refunded)
+            await self._ledger.catch_up((entry.task for entry in await self._upstream.tasks(tries=1)), known)
         except AivideoError as failure:
             logger.info("refunds could not be looked for: %s", failure.message)
         return await self._ledger.spent_today()

@@ -1,9 +1,6 @@
-"""From a request to its task, with at most one charge for each intent, whatever gets lost on the way.
+"""From a request to its intent, which is sent, joined or waited for.
 
-The intent is in the ledger before the create is sent, and its task is there before anybody waits. A create whose
-answer is lost is looked for among the account's tasks before anything is sent again. Sent again it is with the same
-idempotency key, and only where that cannot pay twice: at once for the model that declares the key, for the others
-when a look made a request time-out later still shows nothing.
+The intent is in the ledger before the create is sent, and its task is there before anybody waits.
 """
 
 from __future__ import annotations
@@ -11,7 +8,6 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
@@ -21,35 +17,17 @@ from aivideo_mcp.accounts import Accounts
 from aivideo_mcp.background import Background
 from aivideo_mcp.client import Upstream
 from aivideo_mcp.contracts import Contract
-from aivideo_mcp.errors import (
-    AivideoError,
-    BudgetExceeded,
-    ConfirmationRequired,
-    IdempotencyConflict,
-    InvalidModel,
-    LedgerUnavailable,
-    SubmissionUncertain,
-)
-from aivideo_mcp.ledger import OWN_KEY, Intent, Ledger, Role, Wanted
+from aivideo_mcp.errors import AivideoError, SubmissionUncertain
+from aivideo_mcp.ledger import Intent, Ledger, Role, Wanted
 from aivideo_mcp.settings import Settings
-from aivideo_mcp.submission.recovery import LOOK, Made, Recovery, later, submission_of
-from aivideo_mcp.submission.spending import Bill, Spending, Terms
+from aivideo_mcp.submission.recovery import LOOK, Made, Recovery, submission_of
+from aivideo_mcp.submission.sending import Order, Sending
+from aivideo_mcp.submission.spending import Spending, Terms
 from aivideo_mcp.tasks import Status
 
 logger = logging.getLogger(__name__)
 
 _LEAST: Final = 10.0  # seconds that a create gets in any case: a wait of 0 is for the video, not for its id
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A request on its way to its task: the intent that it is, what is granted, until when to seek a lost answer."""
-
-    intent: Intent
-    request: Contract
-    terms: Terms
-    deadline: float
-    bill: Bill | None = None
 
 
 class Submissions:
@@ -66,13 +44,11 @@ class Submissions:
     def __init__(
         self, settings: Settings, upstream: Upstream, ledger: Ledger, accounts: Accounts, background: Background
     ) -> None:
-        self._settings = settings
-        self._upstream = upstream
         self._ledger = ledger
-        self._accounts = accounts
         self._background = background
         self._spending = Spending(settings, upstream, ledger, accounts)
         self._recovery = Recovery(upstream, ledger, settings.timeout)
+        self._sending = Sending(upstream, ledger, accounts, self._spending, self._recovery)
         self._swept = False
 
     async def submit(self, request: Contract, terms: Terms, *, fresh: bool, deadline: float) -> Made:
@@ -155,107 +131,13 @@ class Submissions:
         if role is Role.JOIN:
             assert intent.task_id is not None
             return _joined(intent, intent.task_id)
-        order = _Order(intent, request, terms, deadline)
+        order = Order(intent, request, terms, deadline)
         try:
-            return await (self._send(order) if role is Role.SEND else self._resume(order))
+            return await (self._sending.send(order) if role is Role.SEND else self._sending.resume(order))
         except BaseException:
             await self._recovery.let_go(intent)
             raise
 
-    async def _send(self, order: _Order) -> Made:
-        """Send a create for the first time, within its cap."""
-        try:
-            order = await self._about_to_send(order)
-            return await self._post(order)
-        except SubmissionUncertain as lost:
-            return await self._recover(order, lost, self._settings.timeout)
-        except AivideoError as refusal:
-            await self._drop(order.intent)
-            raise _ours(refusal, order.intent) from None
-
-    async def _resume(self, order: _Order) -> Made:
-        """Go on with an intent whose answer an earlier call, or an earlier process, has lost."""
-        lost = SubmissionUncertain(
-            f'An earlier call with the same arguments lost its answer (idempotency key "{order.intent.key}").'
-        )
-        sent = order.intent.last_sent_at or 0.0
-        return await self._recover(order, lost, max(0.0, sent + 2 * self._settings.timeout - self._ledger.now()))
-
-    async def _about_to_send(self, order: _Order) -> _Order:
-        """See that an order may be sent, once, and take down that it is."""
-        bill = order.bill or await self._spending.approve(order.request, order.intent, order.terms)
-        return replace(order, bill=bill, intent=await self._ledger.sending(order.intent, bill.price))
-
-    async def _post(self, order: _Order) -> Made:
-        ceiling = order.bill.ceiling if order.bill else None
-        made = await self._upstream.create(order.request, order.intent.key, ceiling)
-        logger.info("task %s (%s) created, %s credits", made.id, made.model, made.credits_charged)
-        self._accounts.note_charge()
-        try:
-            if not await self._ledger.issued(order.intent, made.id, made.status, made.credits_charged):
-                logger.warning("task %s was taken for another create's meanwhile", made.id)
-                await self._drop(order.intent)
-        except LedgerUnavailable as failure:
-            logger.error("task %s could not be taken down: %s", made.id, failure.message)  # noqa: TRY400 - one line
-            await self._recovery.let_go(order.intent)  # the next call finds the task among the account's
-        return Made(made, joined=made.idempotent_replay)
-
-    async def _recover(self, order: _Order, lost: SubmissionUncertain, settling: float) -> Made:
-        """Find the task of a create whose answer was lost, or send it again where that is safe.
-
-        Args:
-            order: What was sent.
-            lost: What is known of the loss.
-            settling: Seconds until a look that shows nothing is believed, for models without the key.
-        """
-        await self._note(self._ledger.unanswered(order.intent))
-        found = await self._recovery.find(order.intent, lost, order.deadline)
-        if found is None and settling and not self._upstream.replays(order.request.model):
-            if anyio.current_time() + settling > order.deadline:
-                raise later(lost, settling)
-            await anyio.sleep(settling)
-            found = await self._recovery.find(order.intent, lost, order.deadline)
-        if found is not None:
-            return found
-        logger.info("the create of intent %s left no task; it is sent again with its key", order.intent.number)
-        try:
-            order = await self._about_to_send(order)
-        except (InvalidModel, BudgetExceeded, ConfirmationRequired) as refusal:
-            refusal.message = f"{lost.message} No task of it is there. {refusal.message}"
-            raise
-        except AivideoError as failure:
-            raise later(lost, failure.retry_after or self._settings.timeout) from None
-        try:
-            return await self._post(order)
-        except SubmissionUncertain as again:
-            await self._note(self._ledger.unanswered(order.intent))
-            found = await self._recovery.find(order.intent, again, order.deadline)
-            if found is None:
-                raise later(again, self._settings.timeout) from None
-            return found
-        except AivideoError:  # the second sending was refused or never left; the first may still have been taken
-            raise later(lost, self._settings.timeout) from None
-
-    async def _drop(self, intent: Intent) -> None:
-        await self._note(self._ledger.drop(intent))
-
-    async def _note(self, taking_down: Awaitable[None]) -> None:
-        """Take something down that the call goes on without."""
-        try:
-            await taking_down
-        except LedgerUnavailable as failure:
-            logger.error("%s", failure.message)  # noqa: TRY400 - one line
-
 
 def _joined(intent: Intent, task_id: str) -> Made:
     return Made(submission_of(intent, task_id, Status.read(intent.status), intent.credits), joined=True)
-
-
-def _ours(refusal: AivideoError, intent: Intent) -> AivideoError:
-    """A conflict over a key that we made is our own mistake, and is called so."""
-    if isinstance(refusal, IdempotencyConflict) and intent.key.startswith(OWN_KEY):
-        return IdempotencyConflict(
-            f"This server used one idempotency key for two requests, which is its own mistake. {refusal.message}",
-            next_steps=("Report this as a bug of aivideo-mcp; calling again uses another key.",),
-        )
-    return refusal

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aivideo_mcp.tasks.answers import Account, Answer
+from aivideo_mcp.tasks.accounts import Account
+from aivideo_mcp.tasks.answers import Answer
 
 
 class Standing(Account):
