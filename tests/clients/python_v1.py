@@ -28,7 +28,7 @@ from mcp.types import ElicitResult
 COMMAND = os.environ["AIVIDEO_MCP"]
 CLIP = {"model": "t2v", "aspectRatio": "16:9", "duration": 5}
 DEAR = CLIP | {"duration": 8}
-THRESHOLD = "15"  # credits, above which the user is asked: exactly the price of CLIP
+ASKING = {"AIVIDEO_CONFIRM_ABOVE": "15"}  # credits: exactly the price of CLIP
 TOOLS = {"generate_video", "create_generation", "get_status", "get_task", "cancel_task"}
 LONG = timedelta(seconds=20)
 SHORT = timedelta(seconds=2.5)  # a t2v clip takes 4.75 s in the sandbox
@@ -48,10 +48,10 @@ class User:
 
 
 @asynccontextmanager
-async def playing(transport: str, user: User | None = None) -> AsyncIterator[Scenarios]:
+async def playing(transport: str, settings: dict[str, str], user: User | None = None) -> AsyncIterator[Scenarios]:
     """A session with a server of its own; without a user it cannot ask."""
     with tempfile.TemporaryDirectory() as state, tempfile.NamedTemporaryFile("w+") as log:
-        environment = os.environ | {"AIVIDEO_STATE_DIR": state, "AIVIDEO_CONFIRM_ABOVE": THRESHOLD}
+        environment = os.environ | settings | {"AIVIDEO_STATE_DIR": state}
         asking = {"elicitation_callback": user} if user else {}
         if transport == "stdio":
             server = StdioServerParameters(command=COMMAND, args=["serve", "--sandbox"], env=environment)
@@ -89,7 +89,6 @@ class Scenarios:
         await self.step("create_generation, cancel_task", 10, self.cancel)
         await self.step("time-out, the same call again: one charge", 30, self.impatient)
         await self.step("call abandoned, the same call again: one charge", 30, self.abandoned)
-        await self.step("cannot ask the user: a code, good for one charge", 10, self.agree_in_the_chat)
         await self.step("quiet on stderr", 1, self.quiet)
 
     async def play_asking(self, user: User) -> None:
@@ -103,6 +102,12 @@ class Scenarios:
         await self.step("accepted: asked once, one charge of that price", 10, lambda: self.asked(user, None))
         user.answer = ElicitResult(action="cancel")
         await self.step("cancelled: a code, good for one charge", 10, self.agree_in_the_chat)
+        await self.step("quiet on stderr", 1, self.quiet)
+
+    async def play_mute(self) -> None:
+        """What a client does that cannot ask."""
+        await self.step("connect as a host that cannot ask", 15, self.listing)
+        await self.step("a code, good for one charge", 10, self.agree_in_the_chat)
         await self.step("quiet on stderr", 1, self.quiet)
 
     async def step(self, scenario: str, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
@@ -235,11 +240,12 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
 
     async def one(transport: str) -> None:
-        async with playing(transport) as scenarios:
+        async with playing(transport, {}) as scenarios:
             await scenarios.play()
-        user = User()
-        async with playing(transport, user) as scenarios:
+        async with playing(transport, ASKING, user := User()) as scenarios:
             await scenarios.play_asking(user)
+        async with playing(transport, ASKING) as scenarios:
+            await scenarios.play_mute()
 
     async with asyncio.TaskGroup() as group:
         for transport in ("stdio", "sse", "http"):
