@@ -31,7 +31,7 @@ DEAR = CLIP | {"duration": 8}
 ASKING = {"AIVIDEO_CONFIRM_ABOVE": "15"}  # credits: exactly the price of CLIP
 TOOLS = {"generate_video", "create_generation", "get_status", "get_task", "cancel_task"}
 LONG = timedelta(seconds=20)
-SHORT = timedelta(seconds=2.5)  # a t2v clip takes 4.75 s in the sandbox
+SHORT = timedelta(seconds=3.5)  # a t2v clip takes 4.75 s in the sandbox: less than two such calls
 REQUEST_TIMEOUT = 408  # the code of the SDK's own error
 
 
