@@ -19,7 +19,7 @@ from aivideo_mcp.contracts import MODELS, Contract, Slot
 Schema = dict[str, Any]
 
 _NOT_BLANK: Final = r"\S"
-_NOISE: Final = ("$defs", "default", "description", "properties", "required", "title")
+_NOISE: Final = ("$defs", "default", "description", "prefixItems", "properties", "required", "title")
 
 # What a field means, said once; values and models are derived.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -128,6 +128,10 @@ def _plain(model: type[BaseModel]) -> Schema:
         if "$ref" in node:
             return walk(definitions[node["$ref"].rpartition("/")[2]])
         kept = {key: walk(value) for key, value in node.items() if key not in _NOISE}
+        if (
+            "prefixItems" in node
+        ):  # draft 2020-12 alone knows it, and half of the clients are older; ours are of one type
+            (kept["items"],) = {entry["type"]: walk(entry) for entry in node["prefixItems"]}.values()
         if "properties" in node:
             kept["properties"] = {name: walk(value) for name, value in node["properties"].items()}
             kept["required"] = list(node["properties"])

@@ -27,6 +27,7 @@ async function call(target, era, tool, args, expected = 0) {
   return result.structuredContent;
 }
 
+process.env.AIVIDEO_CONFIRM_ABOVE = String(support.THRESHOLD);
 const version = support.version("@modelcontextprotocol/inspector");
 
 const stdio = ["-e", `AIVIDEO_STATE_DIR=${support.environment().AIVIDEO_STATE_DIR}`, "--", support.COMMAND, "serve", "--sandbox"];
@@ -63,5 +64,15 @@ await step("legacy and modern: get_task of that id", 15_000, async () => {
     assert.equal(found.data.videoUrl, made.data.videoUrl);
   }
 });
+for (const era of ["legacy", "modern"]) {
+  await step(`${era}: the user's yes to a price: a code, good for one charge`, 20_000, async () => {
+    const { charges } = await support.ledger(server.err);
+    const dear = { ...support.DEAR, prompt: era };
+    const confirmationCode = support.codeIn(await call(http, era, "create_generation", dear, TOOL_IS_ERROR));
+    assert.equal((await call(http, era, "create_generation", { ...dear, confirmationCode })).ok, true);
+    support.codeIn(await call(http, era, "create_generation", { ...dear, confirmationCode }, TOOL_IS_ERROR));
+    assert.equal((await support.ledger(server.err)).charges, charges + 1);
+  });
+}
 await step("SIGTERM after the calls", 10_000, () => support.stopServer(server));
 await step("quiet on stderr to the end", 1_000, async () => support.assertQuiet(server.err));

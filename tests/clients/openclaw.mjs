@@ -10,6 +10,7 @@ const WHO = ["OpenClaw", support.version("openclaw")];
 const SCRIPT = "node_modules/openclaw/openclaw.mjs";
 const CONFIG = join(process.env.HOME, ".openclaw", "openclaw.json");
 const CLIP = { ...support.CLIP, prompt: "a cat" };
+const DEAR = { ...support.DEAR, prompt: "a dog" };
 const PATIENCE = 6; // seconds, its connecting included; a t2v clip takes 14.25 at this speed
 const SPEED = ["--speed", "20"];
 
@@ -63,6 +64,7 @@ async function turn(decide) {
   return seen;
 }
 
+process.env.AIVIDEO_CONFIRM_ABOVE = String(support.THRESHOLD);
 const step = support.stepper(...WHO, "stdio and http");
 await step("mcp add, mcp probe over stdio", 90_000, async () => {
   await openclaw("mcp", "add", "local", "--command", support.COMMAND, "--arg", "serve", "--arg", "--sandbox");
@@ -97,6 +99,17 @@ await step("an error, create_generation, cancel_task", 90_000, async () => {
   });
   assert.match(answers[0], /INVALID_PAYLOAD/);
   assert.match(answers[2], /CANCEL/); // or NOT_CANCELLABLE, if the host was slow
+});
+await step("the user's yes to a price: a code in the chat, one charge", 90_000, async () => {
+  const { charges } = await support.ledger(server.err);
+  const answers = await turn((seen) => {
+    const confirmationCode = /confirmationCode[\\" ]+(\w+)/.exec(seen[0])?.[1]; // which the user would read and agree to
+    return seen.length < 3 ? ["create_generation", { ...DEAR, ...(seen.length > 0 && { confirmationCode }) }] : null;
+  });
+  assert.match(answers[0], /Spend \d+ credits/);
+  assert.match(answers[1], /SUBMITTED/);
+  assert.match(answers[2], /CONFIRMATION_REQUIRED/);
+  assert.equal((await support.ledger(server.err)).charges, charges + 1);
 });
 await step("SIGTERM after the calls, quiet on stderr", 10_000, async () => {
   await support.stopServer(server);

@@ -23,23 +23,39 @@ from mcp import ClientSession, McpError, StdioServerParameters
 from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
+from mcp.types import ElicitResult
 
 COMMAND = os.environ["AIVIDEO_MCP"]
 CLIP = {"model": "t2v", "aspectRatio": "16:9", "duration": 5}
+DEAR = CLIP | {"duration": 8}
+ASKING = {"AIVIDEO_CONFIRM_ABOVE": "15"}  # credits: exactly the price of CLIP
 TOOLS = {"generate_video", "create_generation", "get_status", "get_task", "cancel_task"}
 LONG = timedelta(seconds=20)
-SHORT = timedelta(seconds=2.5)  # a t2v clip takes 4.75 s in the sandbox
+SHORT = timedelta(seconds=3.5)  # a t2v clip takes 4.75 s in the sandbox: less than two such calls
 REQUEST_TIMEOUT = 408  # the code of the SDK's own error
 
 
+class User:
+    """Who is asked, and what they say: `action` with `content`."""
+
+    def __init__(self) -> None:
+        self.questions: list[str] = []
+        self.answer = ElicitResult(action="cancel")
+
+    async def __call__(self, _: object, params: Any) -> ElicitResult:
+        self.questions.append(params.message)
+        return self.answer
+
+
 @asynccontextmanager
-async def playing(transport: str) -> AsyncIterator[Scenarios]:
-    """A session with a server of its own."""
+async def playing(transport: str, settings: dict[str, str], user: User | None = None) -> AsyncIterator[Scenarios]:
+    """A session with a server of its own; without a user it cannot ask."""
     with tempfile.TemporaryDirectory() as state, tempfile.NamedTemporaryFile("w+") as log:
-        environment = os.environ | {"AIVIDEO_STATE_DIR": state}
+        environment = os.environ | settings | {"AIVIDEO_STATE_DIR": state}
+        asking = {"elicitation_callback": user} if user else {}
         if transport == "stdio":
             server = StdioServerParameters(command=COMMAND, args=["serve", "--sandbox"], env=environment)
-            async with stdio_client(server, errlog=log) as streams, ClientSession(*streams) as session:
+            async with stdio_client(server, errlog=log) as streams, ClientSession(*streams, **asking) as session:
                 yield Scenarios(transport, session, Path(log.name))
             return
         arguments = ["serve", "--sandbox", "--transport", transport, "--port", "0"]
@@ -50,7 +66,7 @@ async def playing(transport: str) -> AsyncIterator[Scenarios]:
                     assert process.returncode is None, Path(log.name).read_text()
                     await asyncio.sleep(0.05)
             connect = sse_client if transport == "sse" else streamablehttp_client
-            async with connect(url[1]) as streams, ClientSession(*streams[:2]) as session:
+            async with connect(url[1]) as streams, ClientSession(*streams[:2], **asking) as session:
                 yield Scenarios(transport, session, Path(log.name))
         finally:
             process.terminate()
@@ -73,6 +89,25 @@ class Scenarios:
         await self.step("create_generation, cancel_task", 10, self.cancel)
         await self.step("time-out, the same call again: one charge", 30, self.impatient)
         await self.step("call abandoned, the same call again: one charge", 30, self.abandoned)
+        await self.step("quiet on stderr", 1, self.quiet)
+
+    async def play_asking(self, user: User) -> None:
+        """What a client does that can ask its user."""
+        await self.step("connect as a host that asks", 15, self.listing)
+        yes, no = (ElicitResult(action="accept", content={"confirm": said}) for said in (True, False))
+        for way, answer in {"declined": ElicitResult(action="decline"), "answered with no": no}.items():
+            user.answer = answer
+            await self.step(f"{way}: refused, no charge", 10, lambda: self.asked(user, "CONFIRMATION_DECLINED"))
+        user.answer = yes
+        await self.step("accepted: asked once, one charge of that price", 10, lambda: self.asked(user, None))
+        user.answer = ElicitResult(action="cancel")
+        await self.step("cancelled: a code, good for one charge", 10, self.agree_in_the_chat)
+        await self.step("quiet on stderr", 1, self.quiet)
+
+    async def play_mute(self) -> None:
+        """What a client does that cannot ask."""
+        await self.step("connect as a host that cannot ask", 15, self.listing)
+        await self.step("a code, good for one charge", 10, self.agree_in_the_chat)
         await self.step("quiet on stderr", 1, self.quiet)
 
     async def step(self, scenario: str, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
@@ -168,8 +203,34 @@ class Scenarios:
         assert (await self.call("generate_video", arguments))["status"] == "COMPLETED"
         assert await self.charges() == before + 1
 
+    async def asked(self, user: User, refused: str | None) -> None:
+        before, count = await self.charges(), len(user.questions)
+        answer = await self.call("create_generation", DEAR | {"prompt": "a cat"})
+        assert answer["errorCode"] == refused, answer
+        (question,) = user.questions[count:]
+        assert await self.charges() == before + (refused is None)
+        if refused is None:
+            assert question.startswith(f"Spend {answer['data']['creditsCharged']} credits "), question
+
+    async def agree_in_the_chat(self) -> None:
+        before = await self.charges()
+        arguments = DEAR | {"prompt": "a dog"}
+        code = code_in(await self.call("create_generation", arguments))
+        assert await self.charges() == before
+        assert (await self.call("create_generation", {**arguments, "confirmationCode": code}))["ok"]
+        assert code_in(await self.call("create_generation", {**arguments, "confirmationCode": code})) != code
+        assert await self.charges() == before + 1
+
     async def quiet(self) -> None:
         assert "Traceback" not in self.log.read_text(), self.log.read_text()
+
+
+def code_in(answer: dict[str, Any]) -> str:
+    """The code of an answer that asks for the user's yes."""
+    assert answer["errorCode"] == "CONFIRMATION_REQUIRED", answer
+    found = re.search(r'confirmationCode "(\w+)"', " ".join(answer["nextSteps"]))
+    assert found
+    return found[1]
 
 
 async def main() -> None:
@@ -179,8 +240,12 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
 
     async def one(transport: str) -> None:
-        async with playing(transport) as scenarios:
+        async with playing(transport, {}) as scenarios:
             await scenarios.play()
+        async with playing(transport, ASKING, user := User()) as scenarios:
+            await scenarios.play_asking(user)
+        async with playing(transport, ASKING) as scenarios:
+            await scenarios.play_mute()
 
     async with asyncio.TaskGroup() as group:
         for transport in ("stdio", "sse", "http"):

@@ -54,7 +54,7 @@ mkdir "$HOME"
 : >"$RESULTS"
 cd "$work" || exit 2
 failed=0
-[ $# -gt 0 ] || set -- conformance.mjs sdk_v1.mjs sdk_v2.mjs python_v1.py timeout.mjs remote.mjs inspector.mjs openclaw.mjs
+[ $# -gt 0 ] || set -- conformance.mjs sdk_v1.mjs sdk_v2.mjs python_v1.py consent.mjs timeout.mjs remote.mjs inspector.mjs openclaw.mjs
 for script; do
   case $script in *.py) with=$work/v1/bin/python ;; *) with=$node ;; esac
   before=$(grep -c 'FAILED$' "$RESULTS")

@@ -9,6 +9,8 @@ import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
 export const COMMAND = process.env.AIVIDEO_MCP;
 export const TOOLS = ["generate_video", "create_generation", "get_status", "get_task", "cancel_task"];
 export const CLIP = { model: "t2v", aspectRatio: "16:9", duration: 5 };
+export const THRESHOLD = 15; // credits, above which the user is asked: exactly the price of CLIP
+export const DEAR = { ...CLIP, duration: 8 };
 const GONE_WITHIN = 3000; // ms from a signal or the end of stdin: the server's promise
 
 // Whom to kill when this process ends, whatever happens: a process id, or a negative one for a whole group.
@@ -160,6 +162,13 @@ export function assertProgress(seen, taskId) {
     assert.ok(now.progress > before.progress, `progress ${now.progress} after ${before.progress}`);
     return now;
   });
+}
+
+/** The code of an answer that asks for the user's yes, which names the price and leaves the yes to the user. */
+export function codeIn(envelope) {
+  assert.equal(envelope.errorCode, "CONFIRMATION_REQUIRED", JSON.stringify(envelope));
+  assert.match(envelope.errorMessage, /Spend \d+ credits/);
+  return /confirmationCode "(\w+)"/.exec(envelope.nextSteps.join(" "))[1];
 }
 
 /** A finished clip's envelope, and at its address something that begins like an MP4 file. */
