@@ -7,7 +7,9 @@ response.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import math
 import sys
 from collections import deque
 from typing import Any, Final
@@ -37,7 +39,7 @@ class Crowd:
     def __init__(self, limits: Limits, crowded: ASGIApp) -> None:
         self.limits = limits
         self.crowded = crowded
-        self.most = min(limits.connections, _files() // 2)
+        self.most = _files(2 * limits.connections) // 2
         self._open: set[Connection] = set()
         self.quiet: dict[Connection, None] = {}
         """Those that are not being answered, the longest quiet first."""
@@ -126,7 +128,7 @@ class Connection(H11Protocol):
             return
         if not self.heard:
             self.transport.pause_reading()
-            self._crowd.hear(self, known=self.cycle is not None or data.startswith(PROBES))
+            self._crowd.hear(self, known=self._between or data.startswith(PROBES))
         self.heard += data
 
     def read(self) -> None:
@@ -208,10 +210,15 @@ class Connection(H11Protocol):
 crowded = PlainTextResponse("Too many connections.", 503, {**RETRY_AFTER, "Connection": "close"})
 
 
-def _files() -> int:
-    """How many files this process may have open."""
+def _files(wanted: int) -> int:
+    """How many files this process may have open, once it has asked for as many as it wants."""
     if sys.platform == "win32":
         return 10_000
     import resource  # noqa: PLC0415 - not there on Windows
 
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    soft, hard = (math.inf if most < 0 else most for most in resource.getrlimit(resource.RLIMIT_NOFILE))  # -1: any
+    with contextlib.suppress(ValueError, OSError):  # the system may allow fewer than it says
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(min(wanted, hard)), -1 if hard == math.inf else int(hard)))
+            soft = min(wanted, hard)
+    return int(min(soft, wanted))

@@ -31,7 +31,7 @@ from aivideo_mcp.transports.signals import GRACE, Closing, Written, until_signal
 from aivideo_mcp.transports.streams import Streams
 
 _SESSIONS: Final = 1  # seconds that open streams get of the grace
-_ACCEPTED: Final = 4  # connections in one round of the event loop, which all others wait for
+_ACCEPTED: Final = 16  # connections in one round of the event loop, which all others wait for
 _BACKLOG: Final = 1024  # connections that wait to be accepted
 _LIMITS: Final = Limits()
 _HEADERS: Final = [("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin")]
@@ -57,7 +57,6 @@ async def serve_network(
         await closing()
         os._exit(0)
 
-    gc.collect()
     gc.freeze()  # whatever is here stays; looking through it for garbage took 0.2 s, in the middle of answering
     async with anyio.create_task_group() as group:
         group.start_soon(stop_on_signal)

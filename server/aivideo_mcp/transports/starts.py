@@ -8,8 +8,8 @@ from typing import Final
 import anyio
 from anyio.lowlevel import checkpoint
 
-_FREE: Final = 0.003  # seconds of a round of the event loop, up to which one more call may begin
-_PATIENCE: Final = 0.05  # seconds after which one begins in any case
+_FREE: Final = 0.002  # seconds of a round of the event loop, up to which one more call may begin
+_PATIENCE: Final = 0.02  # seconds after which one begins in any case
 
 
 class Starts:
