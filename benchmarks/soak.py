@@ -221,8 +221,35 @@ async def fuzz(row: Row, wire: Wire, upstream: Sandbox, made: list[Call], *, cou
     row.twice = max(0, row.charges - row.meant)
 
 
+@contextlib.asynccontextmanager
+async def beside(row: Row, other: Http) -> AsyncIterator[None]:
+    """Ping and probe as another client, which a crowd may slow down and not keep out."""
+    probes: list[float] = []
+
+    async def ask() -> None:
+        while True:
+            began = time.perf_counter()
+            pong = await asyncio.wait_for(other.request("ping"), PATIENCE)
+            row.pings.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            healthy = await other.web.get(httpx.URL(other.url).copy_with(path="/healthz"))
+            probes.append(time.perf_counter() - began)
+            if "result" not in pong or healthy.status_code != 200:
+                row.faults.append(f"another client was kept out: {pong}, {healthy.status_code}")
+            await asyncio.sleep(0.02)
+
+    asking = asyncio.create_task(ask())
+    try:
+        yield
+    finally:
+        asking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asking
+        row.notes.append(f"healthz p99 {p99(probes) * 1000:.0f} ms, longest ping {max(row.pings) * 1000:.0f} ms")
+
+
 async def crowd(row: Row, wire: Wire, upstream: Sandbox, number: int) -> None:
-    """(b) So many calls at once."""
+    """(b) So many calls at once, of which those that find no room are told when to come again."""
     schemas = await Schemas.of(wire)
     before = {task["id"] for task in upstream.tasks()}
     kinds: tuple[Call, ...] = (
@@ -230,6 +257,7 @@ async def crowd(row: Row, wire: Wire, upstream: Sandbox, number: int) -> None:
         *(("quote_generation", T2V), ("get_task", {"taskId": []}), ("generate_video", {"model": "t9v"})),
     )
     told: set[str] = set()
+    refused: list[bool] = []
 
     async def one(index: int) -> None:
         tool, arguments = kinds[index % len(kinds)]
@@ -239,6 +267,7 @@ async def crowd(row: Row, wire: Wire, upstream: Sandbox, number: int) -> None:
                 {**T2V, "prompt": f"{row.phase} {index}"},
             )
         envelope = await answered(row, schemas, tool, wire.call(tool, arguments))
+        refused.append(envelope is None)
         if index % 16 == 0 and envelope is not None:
             row.meant += envelope["taskId"] is not None
             told.add(str(envelope["taskId"]))
@@ -246,6 +275,7 @@ async def crowd(row: Row, wire: Wire, upstream: Sandbox, number: int) -> None:
     await asyncio.gather(*map(one, range(number)))
     issued = {task["id"] for task in upstream.tasks()} - before
     row.charges, row.lost, row.twice = len(issued), len(issued - told), max(0, len(issued) - row.meant)
+    row.notes.append(f"{number - sum(refused)} of {number} answered, the others told to come again")
 
 
 @dataclass
@@ -531,7 +561,11 @@ async def soak(minutes: float, rows: list[Row]) -> None:
                     for turn in ("b crowd http", "b crowd again"):  # a leak is what the second one adds
                         row = begin(turn)
                         row.peak = turn == "b crowd http"
-                        async with watched(row, wire.process, wire):
+                        async with (
+                            Http.session(wire.url, wire.process) as other,
+                            watched(row, wire.process, other, pings=False),
+                            beside(row, other),
+                        ):
                             await crowd(row, wire, upstream, 1000 if minutes >= 1 else 250)
         with sandbox("minimax") as upstream:
             await weather(begin("c weather"), upstream, folder / "c", max(20, seconds * 0.2))
