@@ -465,6 +465,30 @@ async def test_who_was_answered_before_and_probes_are_read_before_a_crowd_of_new
     assert lines == [True, True, True, False]
 
 
+async def test_a_request_that_breaks_its_reader_keeps_no_other_from_being_read() -> None:
+    read: list[int] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+
+    class Heard:
+        def __init__(self, number: int) -> None:
+            self.number, self.loop = number, loop
+
+        def read(self) -> None:
+            read.append(self.number)
+            raise ValueError(self.number)
+
+    crowd = Crowd(Limits(), PlainTextResponse(""))
+    try:
+        for batch in (range(5), range(5, 10)):
+            for number in batch:
+                crowd.hear(Heard(number), known=False)  # type: ignore[arg-type] # all that is asked of one
+            await until(functools.partial(lambda most: len(read) == most, batch.stop))
+    finally:
+        loop.set_exception_handler(None)
+    assert read == list(range(10))
+
+
 async def test_sessions_that_are_left_behind_are_bounded_and_make_room_once_they_are_old() -> None:
     async with served(Limits(sessions=50)) as here:
         sessions = [await opened(here.port) for _ in range(50)]

@@ -70,15 +70,15 @@ class Crowd:
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         until = loop.time() + _ROUND
-        for line in itertools.cycle(self._heard):
-            if line:
-                line.popleft().read()
-            elif not any(self._heard):
-                self._reading = False
-                return
-            if loop.time() > until:
+        lines = itertools.cycle(self._heard)
+        try:
+            while any(self._heard) and loop.time() < until:
+                if line := next(lines):
+                    line.popleft().read()
+        finally:  # whatever one of them does to the reader, the others are read
+            self._reading = any(self._heard)
+            if self._reading:
                 loop.call_soon(self._read, loop)
-                return
 
     def leave(self, connection: Connection) -> None:
         """Forget one."""
