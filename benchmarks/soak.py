@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
 import resource
 import sqlite3
 import statistics
@@ -221,8 +222,45 @@ async def fuzz(row: Row, wire: Wire, upstream: Sandbox, made: list[Call], *, cou
     row.twice = max(0, row.charges - row.meant)
 
 
+@contextlib.asynccontextmanager
+async def beside(row: Row, url: str) -> AsyncIterator[None]:
+    """Let another client ping and probe, which a crowd may slow down and not keep out."""
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-m", "benchmarks.soak", "--beside", url)  # this loop is busy with the crowd
+    other = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    assert other.stdout
+    await other.stdout.readline()
+    try:
+        yield
+    finally:
+        told = json.loads((await other.communicate(b"end"))[0])
+        row.pings, row.faults = told["pings"], [*row.faults, *told["faults"]]
+        row.notes.append(
+            f"longest ping {max(row.pings) * 1000:.0f} ms, healthz p99 {p99(told['probes']) * 1000:.0f} ms"
+        )
+
+
+async def pinging(url: str) -> None:
+    """Be the other client until something comes on stdin, and tell on stdout how long answers took."""
+    told: dict[str, list[Any]] = {"pings": [], "probes": [], "faults": []}
+    end = asyncio.create_task(asyncio.to_thread(sys.stdin.read, 1))
+    async with Http.session(url, Process(os.getpid(), Path(os.devnull))) as wire:
+        print(flush=True)
+        while not end.done():
+            began = time.perf_counter()
+            pong = await asyncio.wait_for(wire.request("ping"), PATIENCE)
+            told["pings"].append(time.perf_counter() - began)
+            began = time.perf_counter()
+            healthy = await wire.web.get(httpx.URL(url).copy_with(path="/healthz"), headers={"Connection": "close"})
+            told["probes"].append(time.perf_counter() - began)
+            if "result" not in pong or healthy.status_code != 200:
+                told["faults"].append(f"another client was kept out: {pong}, {healthy.status_code}")
+            await asyncio.sleep(0.02)
+    print(json.dumps(told))
+
+
 async def crowd(row: Row, wire: Wire, upstream: Sandbox, number: int) -> None:
-    """(b) So many calls at once."""
+    """(b) So many calls at once, of which those that find no room are told when to come again."""
     schemas = await Schemas.of(wire)
     before = {task["id"] for task in upstream.tasks()}
     kinds: tuple[Call, ...] = (
@@ -230,6 +268,7 @@ async def crowd(row: Row, wire: Wire, upstream: Sandbox, number: int) -> None:
         *(("quote_generation", T2V), ("get_task", {"taskId": []}), ("generate_video", {"model": "t9v"})),
     )
     told: set[str] = set()
+    refused: list[bool] = []
 
     async def one(index: int) -> None:
         tool, arguments = kinds[index % len(kinds)]
@@ -239,6 +278,7 @@ async def crowd(row: Row, wire: Wire, upstream: Sandbox, number: int) -> None:
                 {**T2V, "prompt": f"{row.phase} {index}"},
             )
         envelope = await answered(row, schemas, tool, wire.call(tool, arguments))
+        refused.append(envelope is None)
         if index % 16 == 0 and envelope is not None:
             row.meant += envelope["taskId"] is not None
             told.add(str(envelope["taskId"]))
@@ -246,6 +286,7 @@ async def crowd(row: Row, wire: Wire, upstream: Sandbox, number: int) -> None:
     await asyncio.gather(*map(one, range(number)))
     issued = {task["id"] for task in upstream.tasks()} - before
     row.charges, row.lost, row.twice = len(issued), len(issued - told), max(0, len(issued) - row.meant)
+    row.notes.append(f"{number - sum(refused)} of {number} answered, the others told to come again")
 
 
 @dataclass
@@ -531,7 +572,7 @@ async def soak(minutes: float, rows: list[Row]) -> None:
                     for turn in ("b crowd http", "b crowd again"):  # a leak is what the second one adds
                         row = begin(turn)
                         row.peak = turn == "b crowd http"
-                        async with watched(row, wire.process, wire):
+                        async with watched(row, wire.process, wire, pings=False), beside(row, wire.url):
                             await crowd(row, wire, upstream, 1000 if minutes >= 1 else 250)
         with sandbox("minimax") as upstream:
             await weather(begin("c weather"), upstream, folder / "c", max(20, seconds * 0.2))
@@ -567,7 +608,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="A long bad day for the server.")
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--quick", action="store_true", help="about a minute")
+    parser.add_argument("--beside", metavar="URL", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.beside:
+        asyncio.run(pinging(arguments.beside))
+        return 0
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     warnings.filterwarnings("ignore", message="Generating overly large repr")

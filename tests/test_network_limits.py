@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
 from anyio.abc import SocketAttribute
+from anyio.lowlevel import checkpoint
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from aivideo_mcp.transports.bodies import Bodies
+from aivideo_mcp.transports.connections import Crowd
 from aivideo_mcp.transports.limits import Limits
+from aivideo_mcp.transports.rooms import Rooms
+from aivideo_mcp.transports.starts import Starts
 from tests.processes import hello, listening
 from tests.web import HELLO, Answer, Served, Wire, ask, opened, request, served, until, wire
 
@@ -305,6 +312,181 @@ async def test_calls_have_a_limit_and_room_comes_back() -> None:
             assert (await ask(here.port, "GET", "/readyz")).status == 200
         await until(lambda: not here.streams._open)
         await healthy(here)
+
+
+async def test_a_client_with_many_calls_leaves_room_for_others() -> None:
+    async with served(Limits(calls=4, calls_each=3)) as here:
+        greedy, other = await opened(here.port), await opened(here.port)
+        async with AsyncExitStack() as stack:
+            for _ in range(3):
+                asked = request("POST", "/mcp", f"Mcp-Session-Id: {greedy}", "Content-Length: 9")
+                await stack.enter_async_context(wire(here.port, asked))
+            await until(lambda: len(here.streams._open) == 3)
+            for lines in ((), ("Mcp-Session-Id: made-up",)):
+                refused = await ask(here.port, "POST", "/mcp", f"Mcp-Session-Id: {greedy}", *lines, body=HELLO)
+                assert (refused.status, "retry-after" in refused.headers) == (503, True)
+            assert await pinged(here, other) == 202
+        await until(lambda: not here.streams._open)
+        assert await pinged(here, greedy) == 202
+
+
+async def test_of_a_crowd_everybody_is_answered_while_others_go_on() -> None:
+    async with served(Limits(calls=40, calls_each=20)) as here, anyio.create_task_group() as group:
+        greedy, other = await opened(here.port), await opened(here.port)
+        statuses: list[int] = []
+
+        async def one(number: int) -> None:
+            asked = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": "list_models"}}
+            body = json.dumps(asked).encode()
+            answer = await ask(here.port, "POST", "/mcp", f"Mcp-Session-Id: {greedy}", body=body)
+            assert (answer.status == 503) is ("retry-after" in answer.headers)
+            statuses.append(answer.status)
+
+        for number in range(300):
+            group.start_soon(one, number)
+        while len(statuses) < 300:
+            assert await pinged(here, other) == 202
+            assert (await ask(here.port, "GET", "/healthz")).status == 200
+        assert set(statuses) <= {200, 503}
+        assert statuses.count(200) >= 20
+
+
+async def test_calls_begin_one_in_a_round_and_clients_by_turns() -> None:
+    starts, begun, rounds = Starts(), list[tuple[str, int]](), 0
+
+    async def begin(client: str) -> None:
+        await starts.turn(client)
+        begun.append((client, rounds))
+
+    async with anyio.create_task_group() as group:
+        for client in "aaaaaaab":
+            group.start_soon(begin, client)
+        while len(begun) < 8:
+            await checkpoint()
+            rounds += 1
+    assert [client for client, _ in begun].index("b") == 2
+    assert len({number for _, number in begun}) == 8
+
+
+async def test_calls_that_wait_for_something_else_keep_nobody_from_beginning() -> None:
+    begun = 0
+
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        nonlocal begun
+        begun += 1
+        await anyio.sleep_forever()
+
+    rooms = Rooms(app, Limits())
+    async with anyio.create_task_group() as group:
+        for _ in range(200):
+            group.start_soon(rooms, posted(), silence, silence)
+        await until(lambda: begun == 200)
+        group.cancel_scope.cancel()
+    assert not rooms._calls
+    assert not rooms._starts._waiting
+
+
+@pytest.mark.parametrize("rounds", range(5))
+async def test_who_leaves_while_waiting_for_a_turn_holds_up_nobody(rounds: int) -> None:
+    """At whatever moment: in the line, called, or about to begin."""
+    starts, begun = Starts(), list[str]()
+    leaving = anyio.CancelScope()
+
+    async def begin(client: str) -> None:
+        with leaving if client == "leaves" else anyio.CancelScope():
+            await starts.turn(client)
+            begun.append(client)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(begin, "stays")
+        group.start_soon(begin, "leaves")
+        group.start_soon(begin, "stays")
+        for _ in range(rounds):
+            await checkpoint()
+        leaving.cancel()
+    assert begun.count("stays") == 2
+    assert not starts._waiting
+    with anyio.fail_after(5):
+        await starts.turn("next")
+
+
+async def test_a_call_whose_client_left_before_its_turn_is_not_made() -> None:
+    made = False
+
+    async def app(scope: Scope, receive: Receive, _send: Send) -> None:
+        nonlocal made
+        await Request(scope, receive).body()
+        made = True
+
+    said: list[Message] = []
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    await ExceptionMiddleware(Rooms(Bodies(app, Limits()), Limits()))(posted(), gone, send)
+    assert not made
+
+
+def posted() -> Scope:
+    return {"type": "http", "method": "POST", "path": "/mcp", "headers": []}
+
+
+async def silence(*_: object) -> Any:
+    await anyio.sleep_forever()
+
+
+async def test_who_was_answered_before_and_probes_are_read_before_a_crowd_of_newcomers() -> None:
+    order: list[str] = []
+
+    class Heard:
+        def __init__(self, name: str) -> None:
+            self.name, self.loop = name, asyncio.get_running_loop()
+
+        def read(self) -> None:
+            order.append(self.name)
+
+    crowd = Crowd(Limits(), PlainTextResponse(""))
+    for name in ("new",) * 50 + ("known",) * 2:
+        crowd.hear(Heard(name), known=name == "known")  # type: ignore[arg-type] # all that is asked of one
+    await until(lambda: len(order) == 52)
+    assert [number for number, name in enumerate(order) if name == "known"] == [1, 3]
+    async with served() as here, wire(here.port, request("GET", "/healthz")) as line:
+        await line.answer()
+        lines: list[bool] = []
+        here.crowd.hear = lambda _, known: lines.append(known)  # type: ignore[method-assign] # and reads nothing
+        await line.send(request("GET", "/"))
+        await until(lambda: lines == [True])
+        for number, path in enumerate(("/healthz", "/readyz", "/mcp"), 2):
+            async with wire(here.port, request("GET", path)):
+                await until(functools.partial(lambda number: len(lines) == number, number))
+    assert lines == [True, True, True, False]
+
+
+async def test_a_request_that_breaks_its_reader_keeps_no_other_from_being_read() -> None:
+    read: list[int] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+
+    class Heard:
+        def __init__(self, number: int) -> None:
+            self.number, self.loop = number, loop
+
+        def read(self) -> None:
+            read.append(self.number)
+            raise ValueError(self.number)
+
+    crowd = Crowd(Limits(), PlainTextResponse(""))
+    try:
+        for batch in (range(5), range(5, 10)):
+            for number in batch:
+                crowd.hear(Heard(number), known=False)  # type: ignore[arg-type] # all that is asked of one
+            await until(functools.partial(lambda most: len(read) == most, batch.stop))
+    finally:
+        loop.set_exception_handler(None)
+    assert read == list(range(10))
 
 
 async def test_sessions_that_are_left_behind_are_bounded_and_make_room_once_they_are_old() -> None:

@@ -9,6 +9,7 @@ probes         /healthz and /readyz
 streams        each request gets one response, that ends; all can be ended
 gates          Host, Origin, token
 rooms          how many streams, calls and sessions there may be at once
+starts         when a call may begin
 bodies         how large, how slow, and how much of them in memory
 limits       the numbers of all these
 

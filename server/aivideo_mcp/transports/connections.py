@@ -7,8 +7,12 @@ response.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
+import math
 import sys
-from typing import Any
+from collections import deque
+from typing import Any, Final
 
 import h11
 from starlette.responses import PlainTextResponse
@@ -18,8 +22,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from aivideo_mcp.transports.limits import RETRY_AFTER, Limits
+from aivideo_mcp.transports.probes import PROBES
 
-_LAST_BYTES = 0.5  # seconds for a response to get through when the server ends
+_ROUND: Final = 0.002  # seconds of a round of the event loop that go into reading requests
+_LAST_BYTES: Final = 0.5  # seconds for a response to get through when the server ends
 
 
 class Crowd:
@@ -33,20 +39,46 @@ class Crowd:
     def __init__(self, limits: Limits, crowded: ASGIApp) -> None:
         self.limits = limits
         self.crowded = crowded
-        self.most = min(limits.connections, _files() // 2)
+        self.most = _files(2 * limits.connections) // 2
         self._open: set[Connection] = set()
         self.quiet: dict[Connection, None] = {}
         """Those that are not being answered, the longest quiet first."""
+        self._heard: tuple[deque[Connection], deque[Connection]] = deque(), deque()
+        self._reading = False
 
     def enter(self, connection: Connection) -> None:
         """Take one in. If there are too many, one that is quiet goes; if none is, the new one is told so."""
         self._open.add(connection)
         if len(self._open) > self.most:
-            if self.quiet:
-                next(iter(self.quiet)).cut()
+            if quiet := next((other for other in self.quiet if not other.heard), None):
+                quiet.cut()
             else:
                 connection.turn_away()
         self.quiet[connection] = None
+
+    def hear(self, connection: Connection, *, known: bool) -> None:
+        """Let a connection read what came, soon: a thousand requests at once would keep all others waiting.
+
+        Args:
+            connection: Which one.
+            known: Whether it waits among those that were answered before, beside which newcomers wait their own line.
+        """
+        self._heard[known].append(connection)
+        if not self._reading:
+            self._reading = True
+            connection.loop.call_soon(self._read, connection.loop)
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        until = loop.time() + _ROUND
+        lines = itertools.cycle(self._heard)
+        try:
+            while any(self._heard) and loop.time() < until:
+                if line := next(lines):
+                    line.popleft().read()
+        finally:  # whatever one of them does to the reader, the others are read
+            self._reading = any(self._heard)
+            if self._reading:
+                loop.call_soon(self._read, loop)
 
     def leave(self, connection: Connection) -> None:
         """Forget one."""
@@ -70,6 +102,8 @@ class Connection(H11Protocol):
         self._crowd = crowd
         self._turned_away = False
         self._between = False
+        self.heard = b""
+        """What came of the next request and is not read yet."""
         self._silence: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
 
@@ -88,7 +122,21 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """A request waits until it is its turn to be read; a body does not, it has a reader."""
+        if self._answering:
+            super().data_received(data)
+            return
+        if not self.heard:
+            self.transport.pause_reading()
+            self._crowd.hear(self, known=self._between or data.startswith(PROBES))
+        self.heard += data
+
+    def read(self) -> None:
         """The next request begins, or the rest of a body comes that was not wanted: either has to end soon."""
+        data, self.heard = self.heard, b""
+        if self.transport.is_closing():
+            return
+        self.transport.resume_reading()
         if self._between:
             self._await_request(self._crowd.limits.head)
         super().data_received(data)
@@ -162,10 +210,15 @@ class Connection(H11Protocol):
 crowded = PlainTextResponse("Too many connections.", 503, {**RETRY_AFTER, "Connection": "close"})
 
 
-def _files() -> int:
-    """How many files this process may have open."""
+def _files(wanted: int) -> int:
+    """How many files this process may have open, once it has asked for as many as it wants."""
     if sys.platform == "win32":
         return 10_000
     import resource  # noqa: PLC0415 - not there on Windows
 
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    soft, hard = (math.inf if most < 0 else most for most in resource.getrlimit(resource.RLIMIT_NOFILE))  # -1: any
+    with contextlib.suppress(ValueError, OSError):  # the system may allow fewer than it says
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(min(wanted, hard)), -1 if hard == math.inf else int(hard)))
+            soft = min(wanted, hard)
+    return int(min(soft, wanted))

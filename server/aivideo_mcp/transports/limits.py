@@ -20,6 +20,7 @@ class Limits:
         connections: Open at once; the longest silent one makes room for a new one.
         streams: Open GET responses, SSE sessions among them.
         calls: POSTs being answered; with the streams they are fewer than the connections, which leaves some for probes.
+        calls_each: Of one client, so that others find room beside it.
         sessions: Of streamable HTTP, whether or not anybody is connected to them.
         session_idle: After so long without a request a session ends.
         session_spared: A session idle for less than this makes no room for a new one.
@@ -33,9 +34,10 @@ class Limits:
         stalled: Of a client that does not take what is sent.
     """
 
-    connections: int = 512
+    connections: int = 1536
     streams: int = 200
-    calls: int = 256
+    calls: int = 512
+    calls_each: int = 256
     sessions: int = 200
     session_idle: float = 30 * 60
     session_spared: float = 60

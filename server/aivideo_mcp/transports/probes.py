@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aivideo_mcp.transports.limits import RETRY_AFTER
 
 _PATHS: Final = ("/healthz", "/readyz")
+PROBES: Final = tuple(f"{method} {path} ".encode() for method in ("GET", "HEAD") for path in _PATHS)
+"""How a probe begins on the wire."""
 
 
 class Probes:

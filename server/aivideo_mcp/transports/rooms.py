@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Final
 
 import anyio
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -11,27 +12,62 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aivideo_mcp.transports.limits import RETRY_AFTER, Limits
+from aivideo_mcp.transports.starts import Starts
+
+_FULL: Final = PlainTextResponse("Too many are served already.", 503, RETRY_AFTER)
+_OWN_FULL: Final = PlainTextResponse("Too many of this client are served already.", 503, RETRY_AFTER)
 
 
 class Rooms:
-    """Turns away requests for which there is no room: GETs are streams, POSTs are calls."""
+    """Turns away requests for which there is no room: GETs are streams, POSTs are calls.
+
+    A client, which is a session or else an address, has room for a part of the calls. Calls begin by turns, and a
+    body that waits for its turn is not read.
+    """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
         self._most = {"GET": limits.streams, "POST": limits.calls}
+        self._most_each = limits.calls_each
         self._taken: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
+        self._starts = Starts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 503."""
         method = scope["method"] if scope["type"] == "http" else ""
         if self._taken[method] >= self._most.get(method, math.inf):
-            await PlainTextResponse("Too many are served already.", 503, RETRY_AFTER)(scope, receive, send)
+            await _FULL(scope, receive, send)
             return
         self._taken[method] += 1
         try:
-            await self._app(scope, receive, send)
+            await (self._call if method == "POST" else self._app)(scope, receive, send)
         finally:
             self._taken[method] -= 1
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = _client(scope)
+        if self._calls[client] >= self._most_each:
+            await _OWN_FULL(scope, receive, send)
+            return
+        self._calls[client] += 1
+        try:
+            await self._starts.turn(client)
+            await self._app(scope, receive, send)
+        finally:
+            self._calls[client] -= 1
+            if not self._calls[client]:
+                del self._calls[client]  # clients are many in a server's life
+
+
+def _client(scope: Scope) -> str:
+    """Whose call it is, as far as it can be told before its body is read: the session's, else the address's."""
+    for name, value in scope["headers"]:
+        if name == b"mcp-session-id":
+            return f"session {value.decode('latin-1')}"
+    if scope["path"].startswith("/messages"):
+        return f"session {scope.get('query_string', b'').decode('latin-1')}"
+    return f"address {(scope.get('client') or ('',))[0]}"
 
 
 class Sessions:
