@@ -68,8 +68,6 @@ def serve(arguments: argparse.Namespace) -> int:
             async with open_workflow(settings) as workflow:
                 receipts = Receipts(workflow.note_delivery)
                 server = build_server(workflow, receipts, sandbox=arguments.sandbox)
-                gc.freeze()  # nor is it looked through while calls are answered
-                gc.enable()
 
                 async def closing() -> None:
                     await workflow.aclose()
@@ -80,16 +78,24 @@ def serve(arguments: argparse.Namespace) -> int:
                     from aivideo_mcp.transports import serve_network  # noqa: PLC0415 - the same
 
                     say(f"MCP at {address.url(listener)}")
+                    _settled()
                     await serve_network(server, address, listener, closing, receipts.written)
                 else:
                     from aivideo_mcp.transports import serve_stdio  # noqa: PLC0415 - brings mcp
 
                     if sys.stdin.isatty():
                         say(_BY_HAND)
+                    _settled()
                     await serve_stdio(server, closing, receipts.written)
 
     anyio.run(serving)
     return 0
+
+
+def _settled() -> None:
+    """What is there by now stays; looking through it for garbage would take 0.2 s in the middle of answering."""
+    gc.freeze()
+    gc.enable()
 
 
 def sandbox(arguments: argparse.Namespace) -> int:
