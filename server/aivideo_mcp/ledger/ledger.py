@@ -259,7 +259,7 @@ class Ledger:
                 lambda store: store.budget.admit(self._origin, limit, window, self._wall, direct=direct)
             )
         except LedgerUnavailable:
-            pause = self._alone.admit(limit, window, self._wall())
+            pause = self._alone.admit(limit, window, anyio.current_time())
         if pause:
             raise BudgetSpent(
                 "The query budget of this machine is spent for now.", retry_after=math.ceil(pause * 100) / 100
@@ -267,7 +267,7 @@ class Ledger:
 
     async def hush(self, seconds: float) -> None:
         """Keep every process from asking for so long, as the upstream wished."""
-        self._alone.hush(self._wall() + seconds)
+        self._alone.hush(anyio.current_time() + seconds)
         with contextlib.suppress(LedgerUnavailable):
             await self._do(lambda store: store.budget.hush(self._origin, seconds, self._wall))
 
