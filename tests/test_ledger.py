@@ -700,18 +700,6 @@ async def test_who_is_told_to_wait_is_told_more_than_nothing(machine: Machine) -
     assert told.value.retry_after
 
 
-async def test_without_a_ledger_queries_are_admitted_but_a_hush_is_kept(machine: Machine) -> None:
-    machine.folder.write_text("in the way")
-    server = machine.server()
-    await server.admit(1, direct=True)
-    await server.hush(10)
-    with pytest.raises(BudgetSpent) as told:
-        await server.admit(1, direct=True)
-    assert told.value.retry_after == 10
-    machine.now += 10
-    await server.admit(1, direct=True)
-
-
 async def test_without_a_ledger_one_server_keeps_to_the_budget_all_the_same(machine: Machine) -> None:
     machine.folder.write_text("in the way")
     assert await admitted(machine.server(), 60) <= 54

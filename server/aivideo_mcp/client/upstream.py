@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -67,7 +68,7 @@ class Upstream:
     Args:
         settings: Key, base URL, time-out, retries.
         transport: Stands in for the network in tests.
-        now: Wall clock, UTC.
+        now: Wall clock, UTC, for a Retry-After that is a date in an answer that has none.
         gate: What queries pass; all of them where left out.
 
     Every call raises AuthFailed without a key, and the AivideoError that a failed answer means.
@@ -90,6 +91,8 @@ class Upstream:
         self._exchange: Exchange | None = None
         self.sandbox_speed: float | None = None
         """How much faster than real time the upstream runs, once it has said that it is a sandbox."""
+        self.date: datetime | None = None
+        """What time it was for the upstream when it last answered; None where it did not say."""
 
     async def account(self, *, tries: int | None = None) -> Account:
         """Balance and models served. Free."""
@@ -232,8 +235,9 @@ class Upstream:
         ceiling = MAX_ANSWER if path.startswith("/tasks") and not state_alone else SMALL_ANSWER
         reply = await exchange.send(method, "/api/v1" + path, sent, content, ceiling)
         self._notice_sandbox(reply.headers.get(_SANDBOX_HEADER))
+        self.date = _date(reply.headers.get("date", ""))
         verdict = functools.partial(
-            judge, reply, now=self._now(), secret=self._settings.api_key, state_alone=state_alone
+            judge, reply, now=self.date or self._now(), secret=self._settings.api_key, state_alone=state_alone
         )
         return await anyio.to_thread.run_sync(verdict) if len(reply.body) > _LARGE else verdict()
 
@@ -244,6 +248,14 @@ class Upstream:
             except ValueError:
                 speed = 1.0
             self.sandbox_speed = min(max(speed, 0.001), 1e6) if math.isfinite(speed) else 1.0
+
+
+def _date(header: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC)
 
 
 def _segment(text: str) -> str:

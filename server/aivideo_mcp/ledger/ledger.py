@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from aivideo_mcp.errors import BudgetSpent, LedgerUnavailable
 from aivideo_mcp.ledger.alone import OwnBudget
-from aivideo_mcp.ledger.presence import Presence, lock
+from aivideo_mcp.ledger.presence import FileIdentity, Presence, identity, lock
 from aivideo_mcp.ledger.records import DAY, SWEEP, Intent, Known, Rivals, Role, Standing, Wanted
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.tasks import Status
@@ -282,10 +282,16 @@ class Ledger:
         await self._do(lambda store: store.note(task_id, **values))
 
     async def _do(self, work: Callable[[Store], T]) -> T:
-        """Work on the open ledger. Where the file turns out damaged, the work is done on the one that follows it."""
+        """Work on the open ledger. Where the file is damaged or deleted, it is done on the one that follows it."""
         store = await self._opened()
+
+        def unless_deleted() -> T:
+            if self._files() != store.files:  # what is written to a deleted file is lost, and nobody else sees it
+                raise _Damaged("It was deleted.")
+            return work(store)
+
         try:
-            return await self._in_thread(lambda: work(store))
+            return await self._in_thread(unless_deleted)
         except _Damaged:
             if self._store is store:
                 self._store = None
@@ -321,13 +327,22 @@ class Ledger:
         folder.mkdir(exist_ok=True, mode=0o700)
         with lock(folder / "opening.lock"):
             self._entered(folder)
-            return open_store(folder / _FILE, self._settings.account)
+            store = open_store(folder / _FILE, self._settings.account)
+            store.files = self._files()
+            return store
 
     def _entered(self, folder: Path) -> None:
-        if self._presence is None:
-            presence = Presence(folder)
-            presence.enter()
-            self._presence = presence
+        presence = self._presence or Presence(folder)
+        presence.enter()
+        self._presence = presence
+
+    def _files(self) -> tuple[FileIdentity, FileIdentity] | None:
+        """Which files are in use; None where one is missing."""
+        assert self._presence is not None
+        try:
+            return identity(self._settings.state_folder / _FILE), self._presence.seen()
+        except OSError:
+            return None
 
     def _new_holder(self) -> str:
         assert self._presence is not None

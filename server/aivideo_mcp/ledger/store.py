@@ -39,6 +39,8 @@ class Store:
         with self._engine.begin() as connection:
             migrate(connection)
         self.budget = SharedBudget(self._engine)
+        self.files: object = None
+        """What the files were when it was opened."""
 
     def close(self) -> None:
         """Close all connections."""
