@@ -300,7 +300,7 @@ async def test_a_refused_key_may_be_used_with_other_arguments(machine: Machine) 
     assert await claim(server, "a dog", "my-key-01") is Role.SEND
 
 
-@pytest.mark.parametrize("other", [{"key": "ak_other"}, {"base_url": "https://other.example.test"}])
+@pytest.mark.parametrize("other", [{"key": f"{KEY}_other"}, {"base_url": "https://other.example.test"}])
 async def test_another_account_sees_nothing(machine: Machine, other: dict[str, Any]) -> None:
     server, stranger = machine.server(), machine.server(**other)
     await running(server, "ck1", key="my-key-01")
@@ -317,7 +317,7 @@ async def test_another_account_sees_nothing(machine: Machine, other: dict[str, A
 
 async def test_two_accounts_may_have_the_same_task_id(machine: Machine) -> None:
     assert await running(machine.server())
-    assert await running(machine.server("ak_other"))
+    assert await running(machine.server(f"{KEY}_other"))
 
 
 # Holders
@@ -562,7 +562,7 @@ async def test_what_was_forgotten_is_in_no_byte_of_the_folder(machine: Machine) 
 
 
 async def test_the_budget_is_one_for_all_servers_and_direct_calls_have_a_tenth_more(machine: Machine) -> None:
-    first, second = machine.server(), machine.server("ak_other")
+    first, second = machine.server(), machine.server(f"{KEY}_other")
     assert await admitted(first, 40, direct=False) + await admitted(second, 40, direct=False) == 48
     assert await admitted(first, 4) + await admitted(second, 4) == 6
     assert await admitted(first, 4, direct=False) == 0
@@ -655,7 +655,7 @@ async def test_a_server_that_does_not_know_yet_how_fast_its_sandbox_is_can_ask_a
 
 
 async def test_a_hush_quiets_every_server_for_as_long_and_no_longer(machine: Machine) -> None:
-    first, second = machine.server(), machine.server("ak_other")
+    first, second = machine.server(), machine.server(f"{KEY}_other")
     elsewhere = machine.server(base_url="https://elsewhere.example.test")
     await first.hush(30)
     for server in (first, second):
@@ -1521,7 +1521,7 @@ def test_forget_deletes_what_it_was_told_and_says_how_much(
 def test_forget_leaves_other_accounts_alone(
     history: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIVIDEO_API_KEY", "ak_other")
+    monkeypatch.setenv("AIVIDEO_API_KEY", f"{KEY}_other")
     assert forget(capsys, "--all")[0] == 0
     assert len(history.rows()) == 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO, cast
+from typing import Self, TextIO, cast
 
 import anyio
 from mcp.server.mcpserver import MCPServer
@@ -36,6 +36,10 @@ def _take_stdout() -> TextIO:
 
 class _In(ContextReceiveStream[SessionMessage | Exception]):
     """Messages as the SDK reads them; from their end on the process has so long to end."""
+
+    async def __aenter__(self) -> Self:
+        """Itself, as the SDK's protocol wants it typed."""
+        return self
 
     async def receive(self) -> SessionMessage | Exception:
         """The next message."""
