@@ -189,8 +189,8 @@ CASES_OF_THE_FOLDER: Final = [
     for tool, arguments in CASES
     for how in BREAKS
     for when in WHEN
-    if when != "at the charge" or "prompt" in arguments
-    if when != "at the start" or "deleted" not in how
+    if when == "at the start" or "prompt" in arguments  # nothing is at stake for the others in between
+    if "deleted" not in how or when == "at the charge"
 ]
 
 

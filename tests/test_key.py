@@ -357,7 +357,8 @@ LEAKS = {
     "capture": f"print({KEY!r}); capsys.readouterr()",
     "base64": f"print({base64.b64encode(b'u:' + KEY.encode()).decode()!r})",
     "process": f"import subprocess, sys; subprocess.run(['echo', {KEY!r}], capture_output=True)",
-    "pipe": f"import sys, tests.processes as p; p.COMMAND = ['echo', {KEY!r}]; child = p.start()\n    with child: child.stdout.readline()",
+    "pipe": f"import tests.processes as p\n    p.COMMAND = ['echo', {KEY!r}]\n    "
+    "with p.start() as child: child.stdout.readline()",
     "nothing": "print('fine')",
     "file": f"(tmp_path / 'left').write_text({KEY!r})",
 }
