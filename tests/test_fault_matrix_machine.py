@@ -191,6 +191,8 @@ CASES_OF_THE_FOLDER: Final = [
     for when in WHEN
     if when == "at the start" or "prompt" in arguments  # nothing is at stake for the others in between
     if "deleted" not in how or when == "at the charge"
+    # What was written is gone and nothing new can be: the answer's id is all that is left of what was paid.
+    if how != "something in its place" or when != "at the charge"
 ]
 
 
