@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import subprocess
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
@@ -95,13 +96,34 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return report
 
 
+class Searched(io.BufferedReader):
+    """A process's pipe that a test reads by hand."""
+
+    @staticmethod
+    def found() -> None:
+        """The key is in it."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """The next line, searched."""
+        return self._searched(super().readline(size))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """What there is, searched."""
+        return self._searched(super().read(size))
+
+    def _searched(self, said: bytes) -> bytes:
+        if holds_key(said):
+            self.found()
+        return said
+
+
 _READ: Final = pytest.StashKey[set[str]]()
 
 
 @pytest.fixture(autouse=True)
 def captured_is_searched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test takes out of the capture itself is in no section of its report."""
-    read = pytest.CaptureFixture.readouterr
+    """What a test takes out of the capture, or hears from a process, is in no section of its report."""
+    read, communicate = pytest.CaptureFixture.readouterr, subprocess.Popen.communicate
 
     def searched(self: pytest.CaptureFixture[Any]) -> Any:
         taken = read(self)
@@ -109,7 +131,17 @@ def captured_is_searched(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
             request.node.stash.setdefault(_READ, set()).add("what was read from the capture")
         return taken
 
+    def heard(self: subprocess.Popen[Any], *given: Any, **named: Any) -> Any:
+        said = communicate(self, *given, **named)
+        if any(holds_key(text) for text in said if text):
+            request.node.stash.setdefault(_READ, set()).add("what a process said")
+        return said
+
     monkeypatch.setattr(pytest.CaptureFixture, "readouterr", searched)
+    monkeypatch.setattr(subprocess.Popen, "communicate", heard)
+    monkeypatch.setattr(
+        Searched, "found", staticmethod(lambda: request.node.stash.setdefault(_READ, set()).add("a process's pipe"))
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
-from tests.canary import holds_key
+from tests.canary import Searched, holds_key
 
 COMMAND = [sys.executable, "-m", "aivideo_mcp"]
 
@@ -99,9 +100,13 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """A command with pipes to speak to it by hand; `python` are flags of the interpreter."""
     pipe = subprocess.PIPE
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [COMMAND[0], *python, *COMMAND[1:], *arguments], stdin=pipe, stdout=pipe, stderr=pipe, env=environment(env)
     )
+    assert isinstance(process.stdout, io.BufferedReader)
+    assert isinstance(process.stderr, io.BufferedReader)
+    process.stdout, process.stderr = Searched(process.stdout.detach()), Searched(process.stderr.detach())
+    return process
 
 
 def hello(version: str = "2025-06-18") -> tuple[dict[str, Any], dict[str, Any]]:

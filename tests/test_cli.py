@@ -280,7 +280,7 @@ from aivideo_mcp.workflow import open_workflow
 from aivideo_mcp.contracts import MODELS
 assert not any(kind.__pydantic_complete__ for kind in MODELS.values()), "a contract was built at import"
 async def main():
-    async with open_workflow(Settings(api_key="ak_x", base_url="http://127.0.0.1:9", max_retries=0)) as workflow:
+    async with open_workflow(Settings(api_key=KEY, base_url="http://127.0.0.1:9", max_retries=0)) as workflow:
         server = build_server(workflow)
         await server.list_tools()
         early = {"httpx", "tenacity", "puremagic", "jsonschema"} & set(sys.modules)

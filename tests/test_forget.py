@@ -70,7 +70,7 @@ def test_forget_deletes_what_it_was_told_and_says_how_much(
 def test_forget_leaves_other_accounts_alone(
     history: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIVIDEO_API_KEY", "ak_other")
+    monkeypatch.setenv("AIVIDEO_API_KEY", f"{KEY}_other")
     assert forget(capsys, "--all")[0] == 0
     assert len(history.rows()) == 3
 

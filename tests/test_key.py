@@ -356,6 +356,9 @@ LEAKS = {
     "log": f"import logging; logging.warning({KEY!r})",
     "capture": f"print({KEY!r}); capsys.readouterr()",
     "base64": f"print({base64.b64encode(b'u:' + KEY.encode()).decode()!r})",
+    "process": f"import subprocess, sys; subprocess.run(['echo', {KEY!r}], capture_output=True)",
+    "pipe": f"import tests.processes as p\n    p.COMMAND = ['echo', {KEY!r}]\n    "
+    "with p.start() as child: child.stdout.readline()",
     "nothing": "print('fine')",
     "file": f"(tmp_path / 'left').write_text({KEY!r})",
 }
@@ -380,8 +383,10 @@ def test_the_canary_sings() -> None:
         ]
         root = Path(__file__).parent.parent
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (root, root / "server")))}
-        done = subprocess.run(command, env=env, cwd=folder, capture_output=True, timeout=60, check=False)
-    said = done.stdout.decode()
+        with Path(folder, "said").open("w+b") as said_in:  # a pipe would be searched here as well
+            done = subprocess.run(command, env=env, cwd=folder, stdout=said_in, timeout=60, check=False)
+            said_in.seek(0)
+            said = said_in.read().decode()
     assert done.returncode == 1, said
     failed = {line.split("::test_")[1].split(" ")[0] for line in said.splitlines() if line.startswith("FAILED")}
     assert failed == LEAKS.keys() - {"file", "nothing"}

@@ -8,6 +8,7 @@ import pytest
 
 from aivideo_mcp.errors import IdempotencyConflict
 from aivideo_mcp.ledger import Ledger, Role
+from tests.fakes import KEY
 from tests.machine import NOON, Machine, claim, lost, running, sent, task_ids, wanted
 
 pytestmark = pytest.mark.anyio
@@ -176,7 +177,7 @@ async def test_a_refused_key_may_be_used_with_other_arguments(machine: Machine) 
     assert await claim(server, "a dog", "my-key-01") is Role.SEND
 
 
-@pytest.mark.parametrize("other", [{"key": "ak_other"}, {"base_url": "https://other.example.test"}])
+@pytest.mark.parametrize("other", [{"key": f"{KEY}_other"}, {"base_url": "https://other.example.test"}])
 async def test_another_account_sees_nothing(machine: Machine, other: dict[str, Any]) -> None:
     server, stranger = machine.server(), machine.server(**other)
     await running(server, "ck1", key="my-key-01")
@@ -193,7 +194,7 @@ async def test_another_account_sees_nothing(machine: Machine, other: dict[str, A
 
 async def test_two_accounts_may_have_the_same_task_id(machine: Machine) -> None:
     assert await running(machine.server())
-    assert await running(machine.server("ak_other"))
+    assert await running(machine.server(f"{KEY}_other"))
 
 
 # Holders

@@ -10,10 +10,12 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -406,6 +408,50 @@ def test_a_process_may_be_killed_at_any_statement(processes: Processes) -> None:
     assert ended.returncode == 0
     assert min(seen.values()) >= 4, "from the creation of the file to the task"
     assert max(seen.values()) < 59, "the last of each kind lived to its end"
+
+
+@pytest.mark.parametrize("end", ["stdin", "SIGTERM"])
+def test_a_ledger_that_another_holds_keeps_neither_a_ping_nor_the_end_of_a_server(tmp_path: Path, end: str) -> None:
+    from tests.processes import hello, speak, start  # noqa: PLC0415 - the programs do without
+
+    listing = {"name": "list_tasks", "arguments": {}}
+    process = start("serve", "--sandbox", env={"AIVIDEO_STATE_DIR": str(tmp_path)})
+    assert process.stdout
+    assert process.stdin
+    speak(process, *hello(), {"id": 2, "method": "tools/call", "params": listing})
+    assert [json.loads(process.stdout.readline())["id"] for _ in range(2)] == [1, 2]
+    with process, contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(6):
+            speak(process, {"id": 10 + number, "method": "tools/call", "params": listing})
+        began = time.monotonic()
+        speak(process, {"id": 3, "method": "ping"})
+        assert json.loads(process.stdout.readline())["id"] == 3, "before those that wait for the ledger"
+        assert time.monotonic() - began < 2
+        began = time.monotonic()
+        process.stdin.close() if end == "stdin" else process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert time.monotonic() - began < 3.5
+        other.execute("ROLLBACK")
+        assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("what", ["ledger.sqlite3", "ledger.sqlite3*", "alive", ""])
+def test_deleted_in_use_the_ledger_begins_anew_for_all_and_nothing_is_sent_twice(
+    processes: Processes, what: str
+) -> None:
+    first, second = processes.start(), processes.start()
+    assert does(first, "makes", "issued", CAT) == "SEND"
+    assert does(second, "claims", "a dog", 1) == ["SEND"]
+    for found in processes.folder.glob(what) if what else [processes.folder]:
+        shutil.rmtree(found) if found.is_dir() else found.unlink()
+    assert does(first, "claims", "a horse", 1) == ["SEND"]
+    assert does(second, "claims", "a horse", 1) == ["WAIT"], "its holder is seen to be there"
+    assert does(second, "claims", "a cow", 1) == ["SEND"]
+    assert does(first, "claims", "a cow", 1) == ["WAIT"]
+    if what == "alive":
+        assert does(second, "makes", "claim", CAT) == "JOIN"
+        assert does(first, "claims", "a dog", 1) == ["WAIT"]
 
 
 if __name__ == "__main__":

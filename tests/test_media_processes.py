@@ -25,7 +25,7 @@ from aivideo_mcp.sandbox import SandboxOptions, running_sandbox
 from aivideo_mcp.sandbox.clips import clip_for
 from aivideo_mcp.settings import Settings
 from aivideo_mcp.tasks import Task, origin_of
-from tests.fakes import T2V, task
+from tests.fakes import KEY, T2V, task
 from tests.processes import environment
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +38,7 @@ async def save(body: dict[str, Any], folder: Path) -> Path:
     home = origin_of(body["output"]["url"]) or ""
     read = Task.read(body, home)
     assert read is not None
-    upstream = Upstream(Settings(api_key="ak_1", base_url=home, timeout_ms=5000))
+    upstream = Upstream(Settings(api_key=KEY, base_url=home, timeout_ms=5000))
     try:
         saving = VideoFolder(folder, upstream, lambda: folder.parent / "state", wall=lambda: 0.0)
         return await saving.save(read)

@@ -192,7 +192,7 @@ async def test_another_account_has_a_day_of_its_own(tmp_path: Path) -> None:
     network = FakeNetwork(quote=quoted(15), generate=submitted())
     async with network.workflow(state_dir=tmp_path, daily_credits=20) as workflow:
         await create(workflow)
-    async with network.workflow(state_dir=tmp_path, daily_credits=20, api_key="ak_other_0123456789") as workflow:
+    async with network.workflow(state_dir=tmp_path, daily_credits=20, api_key=f"{KEY}_other") as workflow:
         await create(workflow)
 
 

@@ -122,9 +122,10 @@ class Keeper:
         """Bring one task to its file, or to where none can be had."""
         try:
             left = since + DAY - self._ledger.now()
-            with anyio.move_on_after(max(0.0, left)):
+            with anyio.move_on_after(max(0.0, left)) as day:
                 await self._bring(task_id, model, since)
-            self._settled.add(task_id)
+            if not day.cancelled_caught:  # else the next look tells whether its day is over, or a clock was set
+                self._settled.add(task_id)
         except UnknownError as failure:  # our own mistake: the next look tries again
             logger.info("task %s is left for now: %s", task_id, failure.message)
         except AivideoError as failure:  # no such task, or the key is refused

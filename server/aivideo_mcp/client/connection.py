@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
@@ -49,7 +50,7 @@ class Connection:
     Args:
         settings: Key, base URL, time-out, retries.
         transport: Stands in for the network in tests.
-        now: Wall clock, UTC.
+        now: Wall clock, UTC, for a Retry-After that is a date in an answer that has none.
         gate: What queries pass; all of them where left out.
     """
 
@@ -70,6 +71,8 @@ class Connection:
         self._exchange: Exchange | None = None
         self.sandbox_speed: float | None = None
         """How much faster than real time the upstream runs, once it has said that it is a sandbox."""
+        self.date: datetime | None = None
+        """What time it was for the upstream when it last answered; None where it did not say."""
 
     async def exchange(self) -> Exchange:
         """The connection pool, for downloads, which need no key."""
@@ -135,8 +138,9 @@ class Connection:
         ceiling = MAX_ANSWER if path.startswith("/tasks") and not state_alone else SMALL_ANSWER
         reply = await exchange.send(method, "/api/v1" + path, sent, content, ceiling)
         self._notice_sandbox(reply.headers.get(_SANDBOX_HEADER))
+        self.date = _date(reply.headers.get("date", ""))
         verdict = functools.partial(
-            judge, reply, now=self._now(), secret=self._settings.api_key, state_alone=state_alone
+            judge, reply, now=self.date or self._now(), secret=self._settings.api_key, state_alone=state_alone
         )
         return await anyio.to_thread.run_sync(verdict) if len(reply.body) > LARGE else verdict()
 
@@ -147,3 +151,11 @@ class Connection:
             except ValueError:
                 speed = 1.0
             self.sandbox_speed = min(max(speed, 0.001), 1e6) if math.isfinite(speed) else 1.0
+
+
+def _date(header: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC)

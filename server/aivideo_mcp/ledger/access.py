@@ -1,4 +1,4 @@
-"""The way to the ledger's file: opened at first use, worked on in threads, opened anew where it turns out damaged.
+"""The way to the ledger's file: opened at first use, worked on in threads, opened anew where it is damaged or gone.
 
 A fault of disk or database is told as the one failure that callers know.
 """
@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from aivideo_mcp.errors import LedgerUnavailable
-from aivideo_mcp.ledger.presence import Presence, lock
+from aivideo_mcp.ledger.presence import FileIdentity, Presence, identity, lock
 from aivideo_mcp.settings import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy comes at first use, in a thread
@@ -66,14 +66,20 @@ class Access:
         return tuple(sorted(file.name for file in self._settings.state_folder.glob(_ASIDE)))
 
     async def do(self, work: Callable[[Store], T]) -> T:
-        """Work on the open ledger. Where the file turns out damaged, the work is done on the one that follows it.
+        """Work on the open ledger. Where the file is damaged or deleted, it is done on the one that follows it.
 
         Raises:
             LedgerUnavailable: The folder or the file cannot be used.
         """
         store = await self.open()
+
+        def unless_deleted() -> T:
+            if self._files() != store.files:  # what is written to a deleted file is lost, and nobody else sees it
+                raise _Damaged("It was deleted.")
+            return work(store)
+
         try:
-            return await self._in_thread(lambda: work(store))
+            return await self._in_thread(unless_deleted)
         except _Damaged:
             if self.store is store:
                 self.store = None
@@ -116,11 +122,19 @@ class Access:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True, mode=0o700)
         with lock(folder / "opening.lock"):
-            if self._presence is None:
-                presence = Presence(folder)
-                presence.enter()
-                self._presence = presence
-            return open_store(folder / _FILE, self._settings.account)
+            presence = self._presence or Presence(folder)
+            presence.enter()
+            self._presence = presence
+            store = open_store(folder / _FILE, self._settings.account)
+            store.files = self._files()
+            return store
+
+    def _files(self) -> tuple[FileIdentity, FileIdentity] | None:
+        """Which files are in use; None where one is missing."""
+        try:
+            return identity(self._settings.state_folder / _FILE), self.presence.seen()
+        except OSError:
+            return None
 
 
 class _Threads:

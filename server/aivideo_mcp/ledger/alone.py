@@ -10,13 +10,13 @@ class OwnBudget:
 
     def __init__(self) -> None:
         self._made: deque[float] = deque()
-        self._quiet_until = 0.0
+        self._quiet_until = float("-inf")
 
     def admit(self, limit: int, window: float, now: float) -> float:
-        """0 when a query may be made, else seconds until it may."""
+        """0 when a query may be made, else seconds until it may; `now` is by a clock that nobody sets."""
         if now < self._quiet_until:
             return self._quiet_until - now
-        while self._made and not now - window < self._made[0] <= now:
+        while self._made and self._made[0] <= now - window:
             self._made.popleft()
         if len(self._made) >= limit:
             return self._made[-limit] + window - now

@@ -17,6 +17,7 @@ from aivideo_mcp.ledger.transactions import READING
 logger = logging.getLogger(__name__)
 
 _MARK: Final = 0x41494D43  # the application id of our files: "AIMC"
+_TAILS: Final = ("-wal", "-shm")
 _BUSY: Final = 10.0  # seconds to wait for another process's transaction
 
 
@@ -26,6 +27,9 @@ def open_store(file: Path, account: str) -> Store:
     Raises:
         OSError, OperationalError: The file cannot be used, and it is not the file's fault.
     """
+    if not file.exists():
+        for tail in _TAILS:  # of a file that was deleted in use: they would garble the new one
+            file.with_name(file.name + tail).unlink(missing_ok=True)
     file.touch(mode=0o600)
     try:
         return _opened(file, account)
@@ -34,7 +38,7 @@ def open_store(file: Path, account: str) -> Store:
     except (DatabaseError, _NotOurs) as fault:
         aside = file.with_name(f"{file.stem}.corrupt-{time.time_ns()}{file.suffix}")
         file.rename(aside)
-        for tail in ("-wal", "-shm"):
+        for tail in _TAILS:
             with contextlib.suppress(FileNotFoundError):
                 file.with_name(file.name + tail).rename(aside.with_name(aside.name + tail))
         reason = getattr(fault, "orig", fault)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import anyio
+
 from aivideo_mcp.errors import BudgetSpent, LedgerUnavailable
 from aivideo_mcp.ledger.access import Access
 from aivideo_mcp.ledger.alone import OwnBudget
@@ -53,7 +55,7 @@ class QueryGate:
                 lambda store: store.budget.admit(self._origin, limit, window, self._wall, direct=direct)
             )
         except LedgerUnavailable:
-            pause = self._alone.admit(limit, window, self._wall())
+            pause = self._alone.admit(limit, window, anyio.current_time())
         if pause:
             raise BudgetSpent(
                 "The query budget of this machine is spent for now.", retry_after=math.ceil(pause * 100) / 100
@@ -61,7 +63,7 @@ class QueryGate:
 
     async def hush(self, seconds: float) -> None:
         """Keep every process from asking for so long, as the upstream wished."""
-        self._alone.hush(self._wall() + seconds)
+        self._alone.hush(anyio.current_time() + seconds)
         with contextlib.suppress(LedgerUnavailable):
             await self._access.do(lambda store: store.budget.hush(self._origin, seconds, self._wall))
 

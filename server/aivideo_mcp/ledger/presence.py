@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:  # filelock comes with the ledger, in a thread
     from filelock import BaseFileLock
 
+FileIdentity = tuple[int, int]
 PATIENCE: Final = 10.0  # seconds to wait for another process's hold of a lock
+
+
+def identity(file: Path) -> FileIdentity:
+    """What tells a file from one that has come in its place."""
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 def lock(file: Path, timeout: float = PATIENCE) -> BaseFileLock:
@@ -36,15 +43,24 @@ class Presence:
         self._own: BaseFileLock | None = None
 
     def enter(self) -> None:
-        """Show that this process is there, and clear up after those that are not."""
+        """Show that this process is there, again where its file was deleted, and clear up after those that are not."""
         (self._folder / "alive").mkdir(exist_ok=True, mode=0o700)
         with self._probing():
+            self.leave()
             self._own = lock(self._file(self.me))
             self._own.acquire(blocking=False)
             for file in (self._folder / "alive").iterdir():
                 if file.name != self.me and not _is_held(file):
                     with contextlib.suppress(OSError):
                         file.unlink()
+
+    def seen(self) -> FileIdentity:
+        """What the others can see of this process.
+
+        Raises:
+            OSError: They cannot.
+        """
+        return identity(self._file(self.me))
 
     def leave(self) -> None:
         """Say that this process works on nothing any more."""

@@ -30,6 +30,8 @@ class Store:
         self.outcomes = Outcomes(transactions)
         self.purse = Purse(transactions)
         self.budget = SharedBudget(engine)
+        self.files: object = None
+        """What the files were when it was opened."""
 
     def close(self) -> None:
         """Close all connections."""

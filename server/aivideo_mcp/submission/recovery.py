@@ -33,6 +33,24 @@ class Made:
     joined: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Clocks:
+    """What time it is, in Unix seconds, here and by how much more at the upstream: either may have been set wrong."""
+
+    now: float
+    ahead: float
+
+    def may_be(self, entry: Listed, intent: Intent) -> bool:
+        """Whether a task was made when an intent's could have been, by any reading: what fits none is paid again."""
+        if entry.task.created_at is None:
+            return True
+        made = datetime.fromisoformat(entry.task.created_at).timestamp()
+        first, last = intent.sent_at or 0.0, intent.last_sent_at or made
+        if last > self.now + _SKEW:  # our clock was set back since
+            return True
+        return any(first - _SKEW <= made - ahead <= last + _LATEST for ahead in (0.0, self.ahead))
+
+
 class Recovery:
     """Looks for the tasks of lost creates.
 
@@ -84,11 +102,13 @@ class Recovery:
     async def _match(self, intent: Intent, *, untold: bool = False) -> tuple[Made | None, Rivals | None]:
         """The intent's task, or those which keep one that looks like it from being taken for it."""
         listed = await self._upstream.tasks(whole=True)  # what could not be read may be the one
+        now, date = self._ledger.now(), self._upstream.date
+        clocks = _Clocks(now, 0.0 if date is None else date.timestamp() - now)
         rivals = await self._ledger.rivals(intent)
         free = [entry for entry in listed if entry.task.id not in rivals.settled]
         likely: list[Listed] | None = [entry for entry in free if entry.idempotency_key == intent.key]
         if not likely and not self._upstream.replays(intent.model):
-            likely = _fairly(intent, _alike(intent, free), rivals)
+            likely = _fairly(intent, _alike(intent, free), rivals, clocks)
         if likely is None:
             return None, rivals
         for entry in likely:
@@ -153,25 +173,25 @@ def _alike(intent: Intent, listed: list[Listed]) -> list[Listed]:
     return [entry for entry in alike if _is_pictured(intent, entry)] or alike
 
 
-def _fairly(intent: Intent, alike: list[Listed], rivals: Rivals) -> list[Listed] | None:
+def _fairly(intent: Intent, alike: list[Listed], rivals: Rivals, clocks: _Clocks) -> list[Listed] | None:
     """Of the tasks that may be an intent's those which it may take; None while that cannot be said."""
     alike = [entry for entry in alike if not any(_is_pictured(other, entry) for other in rivals.strangers)]
-    mine = [entry for entry in alike if _made_about(entry, intent)]
+    mine = [entry for entry in alike if clocks.may_be(entry, intent)]
     if mine and (rivals.waiting or (rivals.strangers and not _is_pictured(intent, mine[0]))):
         return None
     twins = [intent, *rivals.twins]
-    pairs = _paired(twins, alike)
+    pairs = _paired(twins, alike, clocks)
     if len(pairs) == len(twins):
         return [pairs[intent.number]]
     # There is not one for each twin, so one of them has to be sent again, and why not this.
-    return [entry for entry in mine if not any(_made_about(entry, twin) for twin in rivals.twins)]
+    return [entry for entry in mine if not any(clocks.may_be(entry, twin) for twin in rivals.twins)]
 
 
-def _paired(intents: list[Intent], entries: list[Listed]) -> dict[int, Listed]:
+def _paired(intents: list[Intent], entries: list[Listed], clocks: _Clocks) -> dict[int, Listed]:
     """As many tasks as possible, each with an intent that it may have come of: the one that ends its wait first."""
     pairs: dict[int, Listed] = {}
     for entry in entries:
-        free = [intent for intent in intents if intent.number not in pairs and _made_about(entry, intent)]
+        free = [intent for intent in intents if intent.number not in pairs and clocks.may_be(entry, intent)]
         if free:
             pairs[min(free, key=lambda intent: (intent.last_sent_at or 0.0, intent.number)).number] = entry
     return pairs
@@ -180,11 +200,3 @@ def _paired(intents: list[Intent], entries: list[Listed]) -> dict[int, Listed]:
 def _is_pictured(intent: Intent, entry: Listed) -> bool:
     """Whether a task tells of pictures, and they are the intent's."""
     return intent.media.fits(entry.asked) and not intent.media.fits({})
-
-
-def _made_about(entry: Listed, intent: Intent) -> bool:
-    """Whether a task was made when an intent's could have been."""
-    if entry.task.created_at is None:
-        return True
-    made = datetime.fromisoformat(entry.task.created_at).timestamp()
-    return (intent.sent_at or 0.0) - _SKEW <= made <= (intent.last_sent_at or made) + _LATEST

@@ -79,8 +79,8 @@ class Sending:
         lost = SubmissionUncertain(
             f'An earlier call with the same arguments lost its answer (idempotency key "{order.intent.key}").'
         )
-        sent = order.intent.last_sent_at or 0.0
-        return await self._recover(order, lost, max(0.0, sent + 2 * self._timeout - self._ledger.now()))
+        passed = max(0.0, self._ledger.now() - (order.intent.last_sent_at or 0.0))  # a clock may be set back
+        return await self._recover(order, lost, max(0.0, 2 * self._timeout - passed))
 
     async def _about_to_send(self, order: Order) -> Order:
         """See that an order may be sent, once, and take down that it is."""

@@ -26,7 +26,7 @@ from aivideo_mcp.transports.connections import Connection, Crowd, crowded
 from aivideo_mcp.transports.limits import Limits
 from aivideo_mcp.transports.probes import Probes
 from aivideo_mcp.transports.rooms import Rooms, Sessions
-from aivideo_mcp.transports.signals import GRACE, Closing, Written, until_signal
+from aivideo_mcp.transports.signals import GRACE, Closing, Written, end_in_time, until_signal
 from aivideo_mcp.transports.streams import Streams
 
 _SESSIONS: Final = 1  # seconds that open streams get of the grace
@@ -50,6 +50,7 @@ async def serve_network(
 
     async def stop_on_signal() -> None:
         await until_signal()
+        end_in_time()
         web.should_exit = True
         streams.end()
         await anyio.sleep(GRACE)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO, cast
+from typing import Self, TextIO, cast
 
 import anyio
 from mcp.server.mcpserver import MCPServer
 from mcp.server.stdio import stdio_server
+from mcp.shared._context_streams import ContextReceiveStream
+from mcp.shared.message import SessionMessage
 
-from aivideo_mcp.transports.signals import GRACE, Closing, Written, until_signal
+from aivideo_mcp.transports.signals import GRACE, Closing, Written, end_in_time, until_signal
 
 
 async def serve_stdio(server: MCPServer, closing: Closing, written: Written) -> None:
@@ -20,7 +22,8 @@ async def serve_stdio(server: MCPServer, closing: Closing, written: Written) -> 
     async with anyio.create_task_group() as group:
         group.start_soon(_end_on_signal, closing)
         async with stdio_server(stdout=out) as (received, sent):
-            await inside.run(received, sent, inside.create_initialization_options())
+            heard = _In(received._inner)  # noqa: SLF001 - the SDK ends its calls at the end of stdin, and tells nobody
+            await inside.run(heard, sent, inside.create_initialization_options())
         group.cancel_scope.cancel()
 
 
@@ -29,6 +32,22 @@ def _take_stdout() -> TextIO:
     wire = os.dup(1)
     os.dup2(2, 1)
     return os.fdopen(wire, "w", encoding="utf-8")
+
+
+class _In(ContextReceiveStream[SessionMessage | Exception]):
+    """Messages as the SDK reads them; from their end on the process has so long to end."""
+
+    async def __aenter__(self) -> Self:
+        """Itself, as the SDK's protocol wants it typed."""
+        return self
+
+    async def receive(self) -> SessionMessage | Exception:
+        """The next message."""
+        try:
+            return await super().receive()
+        except anyio.EndOfStream:
+            end_in_time()
+            raise
 
 
 class _Out:
@@ -53,6 +72,7 @@ class _Out:
 async def _end_on_signal(closing: Closing) -> None:
     """Leave in order when a signal comes. stdin is read in a thread that cannot be woken, hence the hard exit."""
     await until_signal()
+    end_in_time()
     with anyio.move_on_after(GRACE, shield=True):
         await closing()
     sys.stderr.flush()
