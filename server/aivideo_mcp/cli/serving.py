@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from aivideo_mcp.cli.notes import note_folders, note_key, note_variables
 from aivideo_mcp.console import say
 from aivideo_mcp.errors import ConfigurationError
-from aivideo_mcp.settings import Settings, process_settings, strange_variables
+from aivideo_mcp.settings import Settings, process_settings, process_survey
 from aivideo_mcp.transports import until_signal
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ SANDBOX_SPEED: Final = 60.0
 _BY_HAND: Final = (
     "this waits for an MCP client on stdin, and nothing is to be typed here. Put the command into your client's "
     "configuration; `aivideo-mcp doctor` says whether all is right, Ctrl-C ends this."
-)
-_NO_KEY: Final = (
-    "AIVIDEO_API_KEY is not set: tools are listed, but every call that needs the API answers AUTH_FAILED. "
-    "Set it in the client's configuration, or start with `serve --sandbox` to try without a key."
 )
 
 
@@ -59,11 +56,12 @@ def serve(arguments: argparse.Namespace) -> int:
                     tuple(arguments.allow_origin),
                 )
                 listener = address.listen()
+            survey = process_survey()
             if settings.api_key is None:
-                say(_NO_KEY)
-            for name in strange_variables():
-                say(f"{name} is no variable of this version and has no effect; see the README for those that are")
+                note_key(survey)
+            note_variables(survey)
             async with open_workflow(settings) as workflow:
+                workflow.start(lambda: note_folders(settings))
                 receipts = Receipts(workflow.note_delivery)
                 server = build_server(workflow, receipts, sandbox=arguments.sandbox)
 

@@ -188,7 +188,9 @@ class Upstream:
 
     async def _connected(self) -> Exchange:
         if self._settings.api_key is None:
-            raise AuthFailed("No API key is set, so nothing was sent.")
+            raise AuthFailed(
+                "No API key is set (AIVIDEO_API_KEY is missing or an example's text), so nothing was sent."
+            )
         return await self.exchange()
 
     @property

@@ -61,16 +61,25 @@ class Submissions:
         ledger: What was created before.
         accounts: Which models are served.
         background: Where a create runs to its end even when its caller leaves.
+        ready: Raises what makes a create pointless, such as a folder in which its video could not be saved.
     """
 
     def __init__(
-        self, settings: Settings, upstream: Upstream, ledger: Ledger, accounts: Accounts, background: Background
+        self,
+        settings: Settings,
+        upstream: Upstream,
+        ledger: Ledger,
+        accounts: Accounts,
+        background: Background,
+        *,
+        ready: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._settings = settings
         self._upstream = upstream
         self._ledger = ledger
         self._accounts = accounts
         self._background = background
+        self._ready = ready
         self._spending = Spending(settings, upstream, ledger, accounts)
         self._recovery = Recovery(upstream, ledger, settings.timeout)
         self._swept = False
@@ -90,6 +99,7 @@ class Submissions:
             ConfirmationRequired: The user has to agree first. Nothing was sent.
             InvalidModel: The account does not serve the model. Nothing was sent.
             LedgerUnavailable: No record could be made. Nothing was sent.
+            FolderUnusable: The video could not be saved. Nothing was sent.
             IdempotencyConflict: The key was used for other arguments.
         """
         if not self._swept:  # once in a process's life
@@ -165,6 +175,8 @@ class Submissions:
     async def _send(self, order: _Order) -> Made:
         """Send a create for the first time, within its cap."""
         try:
+            if self._ready:
+                await self._ready()
             order = await self._about_to_send(order)
             return await self._post(order)
         except SubmissionUncertain as lost:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from aivideo_mcp.errors import ConfigurationError
-from aivideo_mcp.settings import is_loopback
+from aivideo_mcp.values import is_loopback
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _AUTHORITY: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII)
