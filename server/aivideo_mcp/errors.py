@@ -215,9 +215,7 @@ class NetworkError(AivideoError):
 class NotSent(NetworkError):
     """The connection could not be made, so the request never left."""
 
-    advice = (
-        "This is the connection, not the API key: check that this machine is online; `aivideo-mcp doctor` says more.",
-    )
+    advice = ("This is the connection, not the API key; `aivideo-mcp doctor` in a terminal says more.",)
 
 
 class UnknownError(AivideoError):

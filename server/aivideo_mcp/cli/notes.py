@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -46,9 +47,12 @@ def _unusable(settings: Settings) -> list[str]:
     if fault := fault_of_folder(settings.state_folder):
         lines.append(f"no video can be made: the state folder {fault}. {_mend('AIVIDEO_STATE_DIR')}")
     if settings.output_dir and (fault := fault_of_folder(settings.output_dir)):
-        lines.append(f"no video can be made, as none could be saved: {fault}. {_mend('AIVIDEO_OUTPUT_DIR')}")
+        lines.append(
+            f"no video can be made, as none could be saved: AIVIDEO_OUTPUT_DIR {fault}. {_mend('AIVIDEO_OUTPUT_DIR')}"
+        )
     lines += [
         f"no picture can be read in {folder}, which is no folder. Make it, or mend AIVIDEO_IMAGE_DIRS"
+        f" (separated by {os.pathsep})"
         for folder in settings.image_dirs
         if not _is_folder(folder)
     ]

@@ -49,13 +49,15 @@ def serve(arguments: argparse.Namespace) -> int:
 
                 address = Address(
                     arguments.transport,
-                    arguments.host,
-                    arguments.port,
+                    "127.0.0.1" if arguments.host is None else arguments.host,
+                    8000 if arguments.port is None else arguments.port,
                     settings.http_token,
                     tuple(arguments.allow_host),
                     tuple(arguments.allow_origin),
                 )
                 listener = address.listen()
+            elif (arguments.host, arguments.port) != (None, None):
+                say("--host and --port are of no effect over stdio. To listen: serve --transport http --port 8000")
             survey = process_survey()
             if settings.api_key is None:
                 note_key(survey)
@@ -136,5 +138,6 @@ async def _running_sandbox(arguments: argparse.Namespace, port: int = 0) -> Asyn
         async with running_sandbox(options) as running:
             yield running
     except OSError as fault:
-        reason = str(fault.strerror).partition(" (while")[0]  # the rest repeats the address
-        raise ConfigurationError(f"port {port} cannot be used: {reason}. Any free one: --port 0") from None
+        from aivideo_mcp.transports.address import why_no_port  # noqa: PLC0415 - seldom needed
+
+        raise ConfigurationError(f"--port {port} cannot be listened on: {why_no_port(fault)}") from None

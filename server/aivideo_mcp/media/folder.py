@@ -68,7 +68,9 @@ class VideoFolder:
             FolderUnusable: It could not.
         """
         if fault := await self._in_thread(lambda: fault_of_folder(self._folder)):
-            raise FolderUnusable(f"Nothing was sent or charged, as the video could not be saved: {fault}.")
+            raise FolderUnusable(
+                f"Nothing was sent or charged, as the video could not be saved: AIVIDEO_OUTPUT_DIR {fault}."
+            )
 
     async def save(self, task: Task, tell: Tell = nobody) -> Path:
         """Download a finished task's video; the path of the whole file.
