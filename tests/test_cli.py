@@ -106,6 +106,67 @@ async def test_wrong_usage_is_told_on_stderr_and_exits_with_two(arguments: tuple
     assert "Traceback" not in err
 
 
+async def test_wrong_usage_is_one_line_that_names_the_commands_own_help() -> None:
+    for arguments in (("serve", "--port", "abc"), ("serve", "--sandbx"), ("serve", "http")):
+        _, _, err = await run(*arguments)
+        assert re.fullmatch(rf"aivideo-mcp: .*{arguments[-1]}.*\. See aivideo-mcp serve --help\n", err), err
+
+
+def end_at_once(env: dict[str, str], *arguments: str) -> str:
+    """What a server says whose client leaves at once; it starts, and ends in order."""
+    with start(*arguments, env=env) as process:
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    return said.decode()
+
+
+def test_a_server_says_at_its_start_which_folders_it_cannot_use_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = end_at_once(
+        {
+            "AIVIDEO_API_KEY": "ak_x",
+            "AIVIDEO_STATE_DIR": str(tmp_path / "file" / "state"),
+            "AIVIDEO_OUTPUT_DIR": str(tmp_path / "file" / "videos"),
+            "AIVIDEO_IMAGE_DIRS": str(tmp_path / "nowhere"),
+        }
+    )
+    state, output, images = said.splitlines()
+    assert f"{tmp_path}/file/state cannot be made" in state
+    assert state.endswith("or set AIVIDEO_STATE_DIR to another folder")
+    assert f"AIVIDEO_OUTPUT_DIR {tmp_path}/file/videos cannot be made" in output
+    assert str(tmp_path / "nowhere") in images
+    assert "AIVIDEO_IMAGE_DIRS" in images
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_server_whose_folders_are_right_says_nothing_of_them(tmp_path: Path) -> None:
+    assert end_at_once({"AIVIDEO_API_KEY": "ak_x", "AIVIDEO_OUTPUT_DIR": str(tmp_path / "new")}) == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_says_of_a_key_that_is_an_examples_and_of_names_that_are_misspelt() -> None:
+    key, name = end_at_once({"AIVIDEO_API_KEY": "your-api-key", "AIVIDEO_OUTPUT_DIRECTORY": "/videos"}).splitlines()
+    assert "AIVIDEO_API_KEY still holds an example's text" in key
+    assert name.endswith("did you mean AIVIDEO_OUTPUT_DIR?")
+
+
+def test_a_port_without_a_transport_that_listens_is_told() -> None:
+    assert "serve --transport http" in end_at_once({"AIVIDEO_API_KEY": "ak_x"}, "serve", "--port", "9000")
+
+
+async def test_run_says_which_name_is_misspelt() -> None:
+    code, _, err = await run("run", "--action", "getTask", "--taskId", "ck1", env={"AIVIDEO_KEY": "ak_x"})
+    assert code == 1
+    assert "did you mean AIVIDEO_API_KEY?" in err
+
+
+async def test_a_folder_that_cannot_be_made_ends_the_demo_before_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, out, err = await run("demo", "--output", str(tmp_path / "file" / "below"))
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"aivideo-mcp: --output \S+ cannot be made: .*\n", err)
+
+
 async def test_a_bad_variable_is_one_line_and_exit_two() -> None:
     for command in ((), ("serve", "--sandbox"), ("run", "--action", "getTask", "--taskId", "ck1")):
         code, out, err = await run(*command, env={"AIVIDEO_TIMEOUT_MS": "soon"})
@@ -118,7 +179,7 @@ async def test_a_taken_sandbox_port_is_one_line_and_exit_two() -> None:
         port = serving.url.rpartition(":")[2]
         code, _, err = await run("sandbox", "--port", port)
     assert code == 2
-    assert re.fullmatch(rf"aivideo-mcp: port {port} cannot be used: [\w ]+\. Any free one: --port 0\n", err)
+    assert re.fullmatch(rf"aivideo-mcp: --port {port} cannot be listened on: another program has it.* --port 0\n", err)
     assert "Traceback" not in err
 
 

@@ -191,14 +191,41 @@ async def test_a_port_where_nobody_listens_refuses() -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
     for host in (address, address.replace("127.0.0.1", "localhost")):
         code, found = await document({"AIVIDEO_BASE_URL": f"http://{host}"})
-        assert (code, found["upstream"]["finding"]) == (1, f"{host} refuses connections: nothing listens there.")
+        assert code == 1
+        assert f"{host} refuses connections: nothing listens there." in found["upstream"]["finding"]
 
 
 async def test_a_name_that_does_not_exist_is_dns() -> None:
     env = {"AIVIDEO_BASE_URL": "https://no-such-host.invalid", "HTTPS_PROXY": "", "https_proxy": "", "ALL_PROXY": ""}
     env["AIVIDEO_TIMEOUT_MS"] = "30000"
     code, found = await document(env)
-    assert (code, found["upstream"]["finding"]) == (1, "the name no-such-host.invalid cannot be resolved (DNS).")
+    assert code == 1
+    assert "the name no-such-host.invalid cannot be resolved (DNS)." in found["upstream"]["finding"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "finding"),
+    [
+        ("HTTPS_PROXY", "me:secret-word:80", "no proxy's address"),
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "SOCKS"),
+        ("SSL_CERT_FILE", "/nowhere/secret-word.pem", "certificates"),
+    ],
+)
+async def test_a_proxy_or_certificates_that_cannot_be_used_are_told_by_their_variables(
+    name: str, value: str, finding: str
+) -> None:
+    code, found = await document({"AIVIDEO_BASE_URL": "https://no-such-host.invalid", name: value})
+    assert (code, found["upstream"]["state"]) == (1, "fail")
+    assert finding in found["upstream"]["finding"]
+    assert name in found["upstream"]["advice"]
+    assert "secret-word" not in str(found)
+
+
+async def test_a_key_that_is_an_examples_text_is_told_as_such() -> None:
+    _, found = await document({"AIVIDEO_BASE_URL": "https://no-such-host.invalid", "AIVIDEO_API_KEY": "your-api-key"})
+    assert found["AIVIDEO_API_KEY"]["state"] == "warn"
+    assert "an example's text" in found["AIVIDEO_API_KEY"]["finding"]
+    assert "not set" in found["key"]["finding"]
 
 
 async def test_https_to_what_speaks_plain_http_is_tls() -> None:

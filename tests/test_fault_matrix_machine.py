@@ -212,8 +212,8 @@ async def test_a_ledger_that_breaks_costs_no_answer_and_no_second_charge(
             if paid(network):
                 assert told.task_id == "ck1", "what was charged is named"
             again = await call(workflow, "generate_video", SAME)
-        if workflow._ledger._store:
-            workflow._ledger._store.close()  # its connections have the pragmas still
+        if workflow._ledger._access.store:
+            workflow._ledger._access.store.close()  # its connections have the pragmas still
         last = await call(workflow, "generate_video", SAME)
         assert last.task_id == "ck1", last.text
     assert paid(network) == 1, (told.error_code, again.error_code)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
+import os
 import re
 
 import anyio
@@ -14,6 +16,7 @@ from mcp.client.sse import sse_client
 
 from aivideo_mcp.errors import ConfigurationError
 from aivideo_mcp.transports import Address
+from aivideo_mcp.transports.address import why_no_port
 from aivideo_mcp.transports.gates import site
 from tests.processes import COMMAND, environment, listening
 from tests.web import HELLO, MCP, Served, ask, request, served, wire
@@ -53,6 +56,21 @@ async def test_only_one_right_token_opens_and_a_refusal_says_how_to_ask(lines: l
     assert answer.status == status
     assert answer.headers.get("www-authenticate", "").startswith("Bearer realm=") is (status == 401)
     assert b"sesam" not in answer.body
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.7", "http://localhost", "127.0.0.300", "[::1]"])
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_a_host_that_is_not_this_machines_is_told_before_a_token_is_asked_for(host: str, token: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="is no address of this machine. Example: --host 127.0.0.1"):
+        Address("http", host, 0, token).listen()
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.EADDRINUSE, "another program has it"), (errno.EACCES, "below 1024"), (errno.ENOBUFS, "--port 0")],
+)
+def test_a_port_that_cannot_be_had_is_told_with_what_to_do(number: int, told: str) -> None:
+    assert told in why_no_port(OSError(number, os.strerror(number)))
 
 
 async def test_every_path_but_the_probes_asks_for_the_token() -> None:

@@ -13,7 +13,8 @@ from test_contracts import steady
 
 from aivideo_mcp import __version__
 from aivideo_mcp.errors import ConfigurationError
-from aivideo_mcp.settings import VARIABLES, Settings, is_loopback, process_settings, read_settings
+from aivideo_mcp.settings import VARIABLES, Settings, process_settings, process_survey, read_settings
+from aivideo_mcp.values import is_loopback
 
 KEY: Final = "ak_0123456789abcdef0123456789abcdef"
 TOKEN: Final = "a-long-and-random-token-9f8e7d6c5b4a"
@@ -86,7 +87,8 @@ def test_every_variable_is_told_and_its_example_is_right(name: str) -> None:
     assert variable.name.startswith("AIVIDEO_")
     assert variable.meaning
     assert variable.default_text
-    assert getattr(read_settings({variable.name: variable.example}), name) is not None
+    example = getattr(read_settings({variable.name: variable.example}), name)
+    assert (example is None) is (name == "api_key"), "the key's is a form to fill in, and counts as none"
 
 
 def test_a_table_of_variables_holds_no_version() -> None:
@@ -392,6 +394,93 @@ def test_any_text_is_a_setting_or_a_clear_line(variable: str, text: str) -> None
         assert "\n" not in str(refused)  # noqa: PT017
     else:
         assert isinstance(settings, Settings)
+
+
+# --- What beginners write -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variable", NAMES)
+@pytest.mark.parametrize("quotes", ['""', "''", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb"])
+def test_quotes_around_a_value_are_told(variable: str, quotes: str) -> None:
+    good = VARIABLES[NAMES[variable]].example
+    assert "has quotes around its value" in fault(variable, f" {quotes[0]}{good}{quotes[1]} ")
+
+
+@pytest.mark.parametrize(
+    ("before", "told"), [("Bearer ", "Bearer"), ("bearer ", "bearer"), ("AIVIDEO_API_KEY=", "AIVIDEO_API_KEY=")]
+)
+def test_what_was_copied_along_with_a_key_is_told(before: str, told: str) -> None:
+    assert f'begins with "{told}"' in fault("AIVIDEO_API_KEY", before + KEY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "your-api-key",
+            "YOUR_KEY_HERE",
+            "YOUR_API_KEY",
+            "<your key>",
+            "[key]",
+            "ak_...",
+            "ak_xxxxxxxx",
+            "...",
+            "****",
+        ),
+        *("${AIVIDEO_API_KEY}", "$AIVIDEO_API_KEY", "%AIVIDEO_API_KEY%", "${input:aivideo-key}", "ak_your-key-here"),
+        *("api-key-here", "changeme", "insert your token", "paste key here"),
+    ],
+)
+def test_an_examples_text_is_no_key(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings({"AIVIDEO_API_KEY": text}).api_key is None
+    monkeypatch.setenv("AIVIDEO_API_KEY", f" {text}\n")
+    assert process_survey().placeholder
+
+
+@pytest.mark.parametrize(
+    "text", [KEY, "ak_my0key", "ak_yourself", "ak_xxxx1", "sandbox", "sandbox-key", "ak_key", "xyz"]
+)
+def test_a_key_is_no_examples_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings({"AIVIDEO_API_KEY": text}).api_key == text
+    monkeypatch.setenv("AIVIDEO_API_KEY", text)
+    assert not process_survey().placeholder
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("C:\\Users\\me\\Videos", "a path of Windows"),
+        ("c:/Users/me/Videos", "a path of Windows"),
+        ("\\\\server\\share", "a path of Windows"),
+        ("$HOME/videos", "begins with a variable"),
+        ("${HOME}/videos", "begins with a variable"),
+        ("%USERPROFILE%\\Videos", "begins with a variable"),
+        ("file:///home/me/Videos", "is a URL, not a path"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="these are good paths there")
+def test_a_path_of_elsewhere_is_told_as_what_it_is(text: str, told: str) -> None:
+    assert told in fault("AIVIDEO_OUTPUT_DIR", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("AIVIDEO_KEY", "AIVIDEO_API_KEY"),
+        ("AIVIDEOMAKER_API_KEY", "AIVIDEO_API_KEY"),
+        ("AI_VIDEO_API_KEY", "AIVIDEO_API_KEY"),
+        ("AIVIDEO_OUTPUT_DIRECTORY", "AIVIDEO_OUTPUT_DIR"),
+        ("AIVIDEO_MAX_CREDIT", "AIVIDEO_MAX_CREDITS"),
+        ("AIVIDEO_ZORK", None),
+    ],
+)
+def test_a_name_that_looks_like_ours_is_told_with_what_was_meant(
+    name: str, meant: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for ours in [ours for ours in os.environ if ours.startswith("AIVIDEO_")]:
+        monkeypatch.delenv(ours)
+    monkeypatch.setenv(name, "1")
+    assert process_survey().strange == {name: meant}
 
 
 # --- Flags, secrets, the process ------------------------------------------------------------------------------------

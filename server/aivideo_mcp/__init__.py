@@ -25,6 +25,7 @@ The rooms, each importing only from those below it (enforced by import-linter):
     ledger        what was asked, paid for and delivered; survives everything
     pictures      local pictures, read inside the folders of AIVIDEO_IMAGE_DIRS
     settings      flags and environment become one frozen value
+    values        what the text of a variable may be
     tasks         what is answered: states, tasks, the envelope
     schemas       projections of the contracts: JSON Schemas, tables
     contracts     the model whitelist: fields, values, wire form, price

@@ -27,6 +27,7 @@
     ├── GenerationFailed         GENERATION_FAILED: the task ended FAILED
     ├── TaskCancelled            TASK_CANCELLED: the task ended CANCEL
     └── DownloadFailed           DOWNLOAD_FAILED: the video exists but could not be saved
+        ├── FolderUnusable       it could not be saved if it did, so nothing was sent
         └── UnsafeAddress        its address is none that should be fetched, by anybody
 
     ConfigurationError           not for callers: one line on stderr, exit code 2
@@ -98,7 +99,10 @@ class AuthFailed(Refused):
     """The API key is missing, wrong, or not accepted."""
 
     code = "AUTH_FAILED"
-    advice = ("Set AIVIDEO_API_KEY in the MCP client's configuration to a valid key and restart the server.",)
+    advice = (
+        "Set AIVIDEO_API_KEY in the MCP client's configuration to a valid key and restart the server.",
+        "`aivideo-mcp doctor` in a terminal checks the key.",
+    )
 
 
 class RateLimited(Refused):
@@ -131,6 +135,11 @@ class TaskNotFound(Refused):
 
 class PageNotFound(TaskNotFound):
     """A 404 without the API's envelope: a proxy's page, perhaps."""
+
+    advice = (
+        "Check AIVIDEO_BASE_URL: it must be the API's own address, such as https://aivideomaker.ai.",
+        "`aivideo-mcp doctor` in a terminal checks it.",
+    )
 
 
 class ContentRejected(Refused):
@@ -206,6 +215,8 @@ class NetworkError(AivideoError):
 class NotSent(NetworkError):
     """The connection could not be made, so the request never left."""
 
+    advice = ("This is the connection, not the API key; `aivideo-mcp doctor` in a terminal says more.",)
+
 
 class UnknownError(AivideoError):
     """The upstream's answer could not be understood."""
@@ -216,6 +227,10 @@ class UnknownError(AivideoError):
 
 class BrokenAnswer(UnknownError):
     """What came back is no answer of the API: HTML, nothing, half a document, too much."""
+
+    advice = (
+        "Try the same call again in a minute; if it stays so, check AIVIDEO_BASE_URL: `aivideo-mcp doctor` does.",
+    )
 
 
 class Redirected(UnknownError):
@@ -258,10 +273,19 @@ class TaskCancelled(AivideoError):
 
 
 class DownloadFailed(AivideoError):
-    """The video is finished but could not be saved."""
+    """The video is finished but could not be saved; or could not be, so that nothing was sent or charged."""
 
     code = "DOWNLOAD_FAILED"
-    advice = ("Open videoUrl directly: the upstream keeps the file for 24 hours.",)
+    advice: ClassVar[tuple[str, ...]] = ("Open videoUrl directly: the upstream keeps the file for 24 hours.",)
+
+
+class FolderUnusable(DownloadFailed):
+    """The output folder cannot be written to, and nothing is paid for that could not be kept."""
+
+    advice = (
+        "Ask the user to mend the folder, or to set AIVIDEO_OUTPUT_DIR to another one and restart the server.",
+        "With AIVIDEO_OUTPUT_DIR unset videos are made and not saved.",
+    )
 
 
 class UnsafeAddress(DownloadFailed):

@@ -7,7 +7,6 @@ error lines derive from it. `read_settings` is the only step that can fail.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -18,14 +17,21 @@ from urllib.parse import urlsplit
 
 from aivideo_mcp import __version__
 from aivideo_mcp.errors import ConfigurationError
-
-_UNFILLED: Final = re.compile(r"\$\{user_config\.\w+\}")  # of a bundle's form, in which nothing was entered
-_DIGITS: Final = 12  # of a number; longer ones are no setting
-_MOST_PORT: Final = 65535
-_ADDRESS: Final = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:(?P<port>[0-9]{1,5}))?(/[a-z0-9._~/-]*)?",
-    re.IGNORECASE | re.ASCII,
+from aivideo_mcp.values import (
+    base_url,
+    folder,
+    folders,
+    header_text,
+    is_loopback,
+    is_placeholder,
+    key,
+    secret,
+    unquoted,
+    whole,
 )
+
+_ALIKE: Final = re.compile(r"AI_?VIDEO_?(MAKER_?)?", re.IGNORECASE)  # how names begin that are meant for us
+_UNFILLED: Final = re.compile(r"\$\{user_config\.\w+\}")  # of a bundle's form, in which nothing was entered
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,84 +50,13 @@ def _variable(name: str, parse: Callable[[str], Any], default: object, example: 
     return field(default=default, metadata={"variable": Variable(name, parse, example, meaning, text)}, **other)
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and least <= int(text) <= most):
-            raise ValueError(f"is not a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def _base_url(text: str) -> str:
-    if text.lower().startswith("http") and set("@?#") & set(text):
-        raise ValueError("holds credentials, a query or a fragment")
-    address = _ADDRESS.fullmatch(text)
-    if address is None or int(address["port"] or 0) > _MOST_PORT or not _names_a_host(address["host"]):
-        raise ValueError("is not an http(s) URL")
-    if address["scheme"].lower() == "http" and not is_loopback(address["host"].strip("[]")):
-        raise ValueError("is plain http to another machine, which would send the key unencrypted; use https")
-    return text.rstrip("/")
-
-
-def _names_a_host(text: str) -> bool:
-    """Whether a host is a name, or a number that is an address."""
-    try:
-        if text.startswith("["):
-            ipaddress.IPv6Address(text.strip("[]"))
-        elif text.replace(".", "").isdigit():
-            ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _secret(text: str) -> str:
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("holds characters that no HTTP header can carry, or spaces")
-    return text
-
-
-def _header_text(text: str) -> str:
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError("holds characters that no HTTP header can carry")
-    return text
-
-
-def _folder(text: str) -> Path:
-    try:
-        folder = Path(text).expanduser()
-        taken = folder.exists() and not folder.is_dir()
-    except (OSError, RuntimeError):
-        raise ValueError("is not a path that can be looked at") from None
-    if not folder.is_absolute():
-        raise ValueError("is not an absolute path")
-    if taken:
-        raise ValueError("is not a folder")
-    return folder
-
-
-def _folders(text: str) -> tuple[Path, ...]:
-    folders, faults = [], []
-    for number, entry in enumerate(text.split(os.pathsep), 1):
-        if not entry.strip():  # a separator too many
-            continue
-        try:
-            folders.append(_folder(entry.strip()))
-        except ValueError as fault:
-            faults.append(f"entry {number} {fault}")
-    if faults or not folders:
-        raise ValueError("; ".join(faults) or "names no folder")
-    return tuple(folders)
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, checked. Times in seconds unless the name says otherwise."""
 
     api_key: str | None = _variable(
         "AIVIDEO_API_KEY",
-        _secret,
+        key,
         None,
         "ak_...",
         "Your API key. Without it the server starts and lists its tools, and every call that needs it answers"
@@ -130,16 +65,16 @@ class Settings:
     )
     base_url: str = _variable(
         "AIVIDEO_BASE_URL",
-        _base_url,
+        base_url,
         "https://aivideomaker.ai",
         "https://aivideomaker.ai",
         "The upstream; plain http only to a loopback address",
     )
-    timeout_ms: int = _variable("AIVIDEO_TIMEOUT_MS", _whole(100, 600_000), 30_000, "30000", "One request")
-    max_retries: int = _variable("AIVIDEO_MAX_RETRIES", _whole(0, 10), 3, "3", "Further tries of idempotent reads")
+    timeout_ms: int = _variable("AIVIDEO_TIMEOUT_MS", whole(100, 600_000), 30_000, "30000", "One request")
+    max_retries: int = _variable("AIVIDEO_MAX_RETRIES", whole(0, 10), 3, "3", "Further tries of idempotent reads")
     state_dir: Path | None = _variable(
         "AIVIDEO_STATE_DIR",
-        _folder,
+        folder,
         None,
         "/home/me/.local/state/aivideo-mcp",
         "Folder of the ledger, which several servers may share",
@@ -147,21 +82,21 @@ class Settings:
     )
     queries_per_minute: int = _variable(
         "AIVIDEO_QUERIES_PER_MINUTE",
-        _whole(1, 6000),
+        whole(1, 6000),
         54,
         "54",
         "Query budget of all servers on this state folder together; a sandbox raises it with its speed",
     )
     output_dir: Path | None = _variable(
         "AIVIDEO_OUTPUT_DIR",
-        _folder,
+        folder,
         None,
         "/home/me/Videos",
         "Folder where finished videos are saved; unset = not saved",
     )
     image_dirs: tuple[Path, ...] = _variable(
         "AIVIDEO_IMAGE_DIRS",
-        _folders,
+        folders,
         (),
         "/home/me/Pictures",
         "Folders, separated as in `PATH`, whose pictures may be given as an absolute path or a `file://` URL; unset ="
@@ -170,31 +105,31 @@ class Settings:
     )
     max_credits: int | None = _variable(
         "AIVIDEO_MAX_CREDITS",
-        _whole(0, 1_000_000),
+        whole(0, 1_000_000),
         None,
         "100",
         "Spending cap for one generation: what is dearer is refused before it is sent",
     )
     daily_credits: int | None = _variable(
         "AIVIDEO_DAILY_CREDITS",
-        _whole(0, 10_000_000),
+        whole(0, 10_000_000),
         None,
         "500",
         "Spending cap for any 24 hours, over all servers on this state folder; refunds are given back",
     )
     confirm_above: int | None = _variable(
         "AIVIDEO_CONFIRM_ABOVE",
-        _whole(0, 1_000_000),
+        whole(0, 1_000_000),
         None,
         "50",
         "Ask the user before a generation that costs more credits than this",
     )
     max_wait_s: int = _variable(
-        "AIVIDEO_MAX_WAIT_S", _whole(1, 86_400), 1200, "1200", "Longest single wait in `generate_video`"
+        "AIVIDEO_MAX_WAIT_S", whole(1, 86_400), 1200, "1200", "Longest single wait in `generate_video`"
     )
     user_agent: str = _variable(
         "AIVIDEO_USER_AGENT",
-        _header_text,
+        header_text,
         f"aivideo-mcp/{__version__}",
         "my-app/1.0",
         "What we call ourselves upstream",
@@ -202,7 +137,7 @@ class Settings:
     )
     http_token: str | None = _variable(
         "AIVIDEO_HTTP_TOKEN",
-        _secret,
+        secret,
         None,
         "a-long-random-text",
         "Bearer token that the network transports ask for; required to bind beyond loopback",
@@ -255,10 +190,10 @@ def _parsed(environment: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, s
     faults: dict[str, str] = {}
     for name, variable in VARIABLES.items():
         text = environment.get(variable.name, "").strip()
-        if not text or _UNFILLED.fullmatch(text):
+        if not text or _UNFILLED.fullmatch(text) or (variable.parse is key and is_placeholder(text)):
             continue
         try:
-            values[name] = variable.parse(text)
+            values[name] = variable.parse(unquoted(text))
         except ValueError as fault:
             faults[name] = str(fault)
     return values, faults
@@ -277,30 +212,32 @@ class Survey:
         settings: As far as they can be read; the default stands for what cannot.
         given: The fields whose variables are set and good.
         faults: By field, what is wrong with the variables that cannot be used; never a value.
-        strange: Names that look like ours and are not.
+        strange: Names that look like ours and are not, with what may have been meant.
+        placeholder: Whether the key is an example's text, and counts as not set.
     """
 
     settings: Settings
     given: frozenset[str]
     faults: Mapping[str, str]
-    strange: tuple[str, ...] = ()
+    strange: Mapping[str, str | None] = field(default_factory=dict)
+    placeholder: bool = False
 
 
 def process_survey() -> Survey:
     """What the environment of this process amounts to."""
     values, faults = _parsed(os.environ)
-    return Survey(Settings(**values), frozenset(values), faults, tuple(strange_variables()))
+    unfilled = is_placeholder(os.environ.get(VARIABLES["api_key"].name, "").strip())
+    return Survey(Settings(**values), frozenset(values), faults, _strange(os.environ), unfilled)
 
 
-def strange_variables() -> list[str]:
-    """Names in the environment that look like ours and are not: a cap that is misspelt caps nothing."""
-    ours = {variable.name for variable in VARIABLES.values()}
-    return sorted(name for name in os.environ if name.startswith("AIVIDEO_") and name not in ours)
+def _strange(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Names that look like ours and are not, each with ours that is nearest: a cap that is misspelt caps nothing."""
+    tails = {variable.name.removeprefix("AIVIDEO_"): variable.name for variable in VARIABLES.values()}
+    found: dict[str, str | None] = {}
+    for name in sorted(environment):
+        if (alike := _ALIKE.match(name)) and name not in tails.values():
+            import difflib  # noqa: PLC0415 - seldom needed
 
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+            meant = difflib.get_close_matches(name[alike.end() :].upper(), tails, 1)
+            found[name] = tails[meant[0]] if meant else None
+    return found

@@ -54,12 +54,13 @@ class Workflow:
         self._ledger = ledger
         self._background = Background(group)
         self.accounts = Accounts(upstream)
-        self._submissions = Submissions(settings, upstream, ledger, self.accounts, self._background)
         self._watcher = Watcher(upstream, group, self._saw)
         self.shelf: Shelf | None = None
         self._keeper: Keeper | None = None
         if folder := settings.output_dir:
             self.shelf = Shelf(VideoFolder(folder, upstream, lambda: settings.state_folder, ledger.now), ledger)
+        ready = self.shelf.check if self.shelf else None
+        self._submissions = Submissions(settings, upstream, ledger, self.accounts, self._background, ready=ready)
         self.history = Histories(upstream, ledger, self.shelf)
         self._waits = Waits(upstream, self._watcher, self.history, self.shelf)
         if self.shelf:

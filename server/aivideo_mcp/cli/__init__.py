@@ -2,6 +2,7 @@
 
 entry     the console script: logging, faults, exit codes
 parser    what may be typed
+notes     what is told at the start although it stops nothing
 serving   `serve` and `sandbox`, which go on until they are told to end
 oneshot   `run`, `forget`, `doctor` and `demo`, which do one thing and end
 

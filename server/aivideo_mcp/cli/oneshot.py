@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import anyio
 
+from aivideo_mcp.cli.notes import note_variables
 from aivideo_mcp.console import ProgressLine, say
 from aivideo_mcp.errors import ConfigurationError, LedgerUnavailable
 from aivideo_mcp.settings import VARIABLES, Settings, process_settings, process_survey, read_settings
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     if asking and None in (arguments.action, arguments.task_id):
         raise ConfigurationError("--action and --taskId belong together. Example: --action getTask --taskId ck12ab")
     settings = process_settings()
+    note_variables(process_survey())
     tool = "generate_video" if making else ACTIONS[arguments.action]
     given = {"taskId": arguments.task_id}
     if making:
@@ -102,7 +104,10 @@ def doctor(arguments: argparse.Namespace) -> int:
 def demo(arguments: argparse.Namespace) -> int:
     """Make two videos on the sandbox through a real MCP client."""
     from aivideo_mcp.demo import run_demo  # noqa: PLC0415 - brings the MCP client
+    from aivideo_mcp.media import fault_of_folder  # noqa: PLC0415 - what it makes with
 
     folder = Path(arguments.output).absolute()
     read_settings({VARIABLES["output_dir"].name: str(folder)})  # tells here what the server would tell its log
+    if fault := fault_of_folder(folder):
+        raise ConfigurationError(f"--output {fault}. Example: --output /tmp/aivideo-demo")
     return anyio.run(run_demo, folder, arguments.speed)

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from aivideo_mcp import __version__
 from aivideo_mcp.cli import oneshot, serving
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and each command of its own flags."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as argparse has them
+        """What was typed; nothing may be left over, here already, since the whole does not know whose it was."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """One line, and exit code 2."""
+        self.exit(2, f"aivideo-mcp: {message}. See {self.prog} --help\n")
+
+
 def command_parser() -> argparse.ArgumentParser:
     """The commands and their flags; `run` of what was parsed is the command itself."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="aivideo-mcp", description="MCP server for AIVideoMaker. Without a command: serve over stdio."
     )
     parser.add_argument("--version", action="version", version=f"aivideo-mcp {__version__}")
     parser.set_defaults(
         run=serving.serve,
         transport="stdio",
-        host="127.0.0.1",
-        port=8000,
+        host=None,
+        port=None,
         allow_host=[],
         allow_origin=[],
         **{"sandbox": False, **_SANDBOX_OFF},
@@ -28,8 +43,8 @@ def command_parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve MCP over stdio, SSE or streamable HTTP")
     serve.add_argument("--transport", choices=("stdio", "sse", "http"), default="stdio")
-    serve.add_argument("--host", default="127.0.0.1", help="beyond loopback AIVIDEO_HTTP_TOKEN must be set")
-    serve.add_argument("--port", type=_port, default=8000, help="0 takes any free one")
+    serve.add_argument("--host", help="127.0.0.1 unless told; beyond loopback AIVIDEO_HTTP_TOKEN must be set")
+    serve.add_argument("--port", type=_port, help="8000 unless told; 0 takes any free one")
     serve.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="a proxy's name for us; may be repeated"
     )

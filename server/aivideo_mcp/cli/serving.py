@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from aivideo_mcp.cli.notes import note_folders, note_key, note_variables
 from aivideo_mcp.console import say
 from aivideo_mcp.errors import ConfigurationError
-from aivideo_mcp.settings import Settings, process_settings, strange_variables
+from aivideo_mcp.settings import Settings, process_settings, process_survey
 from aivideo_mcp.transports import until_signal
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ SANDBOX_SPEED: Final = 60.0
 _BY_HAND: Final = (
     "this waits for an MCP client on stdin, and nothing is to be typed here. Put the command into your client's "
     "configuration; `aivideo-mcp doctor` says whether all is right, Ctrl-C ends this."
-)
-_NO_KEY: Final = (
-    "AIVIDEO_API_KEY is not set: tools are listed, but every call that needs the API answers AUTH_FAILED. "
-    "Set it in the client's configuration, or start with `serve --sandbox` to try without a key."
 )
 
 
@@ -54,18 +51,21 @@ def serve(arguments: argparse.Namespace) -> int:
 
                 address = Address(
                     arguments.transport,
-                    arguments.host,
-                    arguments.port,
+                    "127.0.0.1" if arguments.host is None else arguments.host,
+                    8000 if arguments.port is None else arguments.port,
                     settings.http_token,
                     tuple(arguments.allow_host),
                     tuple(arguments.allow_origin),
                 )
                 listener = address.listen()
+            elif (arguments.host, arguments.port) != (None, None):
+                say("--host and --port are of no effect over stdio. To listen: serve --transport http --port 8000")
+            survey = process_survey()
             if settings.api_key is None:
-                say(_NO_KEY)
-            for name in strange_variables():
-                say(f"{name} is no variable of this version and has no effect; see the README for those that are")
+                note_key(survey)
+            note_variables(survey)
             async with open_workflow(settings) as workflow:
+                workflow.start(lambda: note_folders(settings))
                 receipts = Receipts(workflow.note_delivery)
                 server = build_server(workflow, receipts, sandbox=arguments.sandbox)
 
@@ -148,5 +148,6 @@ async def _running_sandbox(arguments: argparse.Namespace, port: int = 0) -> Asyn
         async with running_sandbox(options) as running:
             yield running
     except OSError as fault:
-        reason = str(fault.strerror).partition(" (while")[0]  # the rest repeats the address
-        raise ConfigurationError(f"port {port} cannot be used: {reason}. Any free one: --port 0") from None
+        from aivideo_mcp.transports.address import why_no_port  # noqa: PLC0415 - seldom needed
+
+        raise ConfigurationError(f"--port {port} cannot be listened on: {why_no_port(fault)}") from None

@@ -88,13 +88,15 @@ class Connection:
             await self._exchange.aclose()
 
     def _open(self) -> Exchange:
-        from aivideo_mcp.client.exchange import Exchange  # noqa: PLC0415 - brings httpx, 0.1 s
+        from aivideo_mcp.client.exchange import open_exchange  # noqa: PLC0415 - brings httpx, 0.1 s
 
-        return Exchange(self._settings, self._transport)
+        return open_exchange(self._settings, self._transport)
 
     async def _connected(self) -> Exchange:
         if self._settings.api_key is None:
-            raise AuthFailed("No API key is set, so nothing was sent.")
+            raise AuthFailed(
+                "No API key is set (AIVIDEO_API_KEY is missing or an example's text), so nothing was sent."
+            )
         return await self.exchange()
 
     @property

@@ -16,13 +16,13 @@ import anyio
 import httpx
 import tenacity
 
+from aivideo_mcp.client.connecting import not_connected, not_set_up
 from aivideo_mcp.client.downloads import Downloads, named
 from aivideo_mcp.errors import (
     AivideoError,
     BrokenAnswer,
     BudgetSpent,
     NetworkError,
-    NotSent,
     RateLimited,
     Redirected,
     UnknownError,
@@ -38,6 +38,18 @@ PATIENCE: Final = 10.0  # seconds of Retry-After that a direct call sits out; be
 _LAST_START: Final = 25.0  # seconds after which no further try starts: most clients give up at 60
 _UPLOAD_RATE: Final = 128 * 1024  # bytes a second that a slow line still manages
 _CONNECT_SHARE: Final = 0.8  # of the time-out, so that "could not connect" is known before "no answer"
+
+
+def open_exchange(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Exchange:
+    """The connection pool.
+
+    Raises:
+        NotSent: What the environment says of proxies or certificates cannot be used.
+    """
+    try:
+        return Exchange(settings, transport)
+    except (httpx.InvalidURL, ValueError, ImportError, OSError) as fault:
+        raise not_set_up(fault) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +118,7 @@ class Exchange:
         except TimeoutError:
             raise NetworkError(f"The upstream gave no complete answer within {deadline:.0f} s.") from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as fault:
-            raise NotSent(f"The upstream could not be reached: {_connecting(fault)}. Nothing was sent.") from None
+            raise not_connected(fault, self._settings, proxied=self._proxied) from None
         except httpx.HTTPError as fault:
             raise NetworkError(f"The connection broke before the answer was complete ({named(fault)}).") from None
         return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
@@ -128,6 +140,12 @@ class Exchange:
             with trying:
                 return await attempt()
         raise AssertionError("tenacity ends with a result or an exception")
+
+    @property
+    def _proxied(self) -> bool:
+        """Whether requests go through a proxy that the environment names."""
+        its = self._http._transport_for_url(httpx.URL(self._settings.base_url))  # noqa: SLF001 - it knows the rules
+        return its is not self._http._transport  # noqa: SLF001
 
     async def aclose(self) -> None:
         """Close the pools."""
@@ -167,8 +185,3 @@ def _pause(state: tenacity.RetryCallState) -> float:
     fault = state.outcome.exception() if state.outcome else None
     asked = fault.retry_after if isinstance(fault, AivideoError) else None
     return max(asked or 0.0, _backoff(state))
-
-
-def _connecting(fault: Exception) -> str:
-    """A fault before anything was sent or received; its text is the operating system's."""
-    return f"{type(fault).__name__}{': ' if str(fault) else ''}{str(fault)[:200]}"

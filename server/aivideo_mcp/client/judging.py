@@ -84,7 +84,9 @@ def judge(reply: Reply, *, now: datetime, secret: str, state_alone: bool = False
         if not _is_refusal(body, state_alone=state_alone):
             return body
     if reply.status == 404 and body is None:  # noqa: PLR2004
-        raise PageNotFound(f"The upstream answered 404 with {_kind_of(reply)} content, as if the address were wrong.")
+        raise PageNotFound(
+            f"The upstream answered 404 with {_kind_of(reply)} in place of JSON, as if the address were wrong."
+        )
     raise _failure(reply.status, body or {}, _retry_after(reply.headers.get("retry-after"), now))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import platform
 from importlib import metadata
@@ -14,6 +13,7 @@ from aivideo_mcp.doctor.report import Check, State
 from aivideo_mcp.settings import VARIABLES, Settings, Survey
 
 _PACKAGES: Final = ("mcp", "httpx", "pydantic")
+_PLACEHOLDER: Final = "still holds an example's text, which is no key."
 _SECRET: Final = ("api_key", "http_token")
 
 
@@ -39,10 +39,10 @@ def variables(survey: Survey) -> list[Check]:
         elif name in survey.given:
             value = "set, and never shown" if name in _SECRET else _written(getattr(survey.settings, name))
             checks.append(Check(variable.name, State.OK, f"{value}."))
-    ours = [variable.name for variable in VARIABLES.values()]
-    for name in survey.strange:
-        alike = difflib.get_close_matches(name, ours, 1)
-        advice = f"Did you mean {alike[0]}?" if alike else "Remove it, or see the README for those that are."
+        elif name == "api_key" and survey.placeholder:
+            checks.append(Check(variable.name, State.WARN, _PLACEHOLDER, "Put your own key in its place."))
+    for name, meant in survey.strange.items():
+        advice = f"Did you mean {meant}?" if meant else "Remove it, or see the README for those that are."
         checks.append(Check(name, State.WARN, "is no variable of this version and has no effect.", advice))
     return checks
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from aivideo_mcp.doctor.report import Check, State
 from aivideo_mcp.errors import LedgerUnavailable
 from aivideo_mcp.ledger import Ledger, Standing
+from aivideo_mcp.media import fault_of_folder, nearest
 from aivideo_mcp.settings import Settings
 
 _MEGA: Final = 1_000_000
@@ -20,17 +20,10 @@ VIDEO_SPACE: Final = 500 * _MEGA
 
 def written(name: str, folder: Path, least: int, variable: str) -> Check:
     """Whether a folder can be written to, or be made, and has so many bytes of space. Blocks; leaves nothing behind."""
-    there = folder
-    try:
-        while not there.exists() and there != there.parent:
-            there = there.parent
-        with tempfile.TemporaryFile(dir=there) as file:
-            file.write(b"x")
-            file.flush()
-        free = shutil.disk_usage(there).free
-    except OSError as fault:
-        finding = f"{folder} cannot be {'written to' if there == folder else 'made'}: {fault.strerror or fault}."
-        return Check(name, State.FAIL, finding, f"Mend its permissions, or set {variable} to another folder.")
+    if fault := fault_of_folder(folder):
+        return Check(name, State.FAIL, f"{fault}.", f"Mend its permissions, or set {variable} to another folder.")
+    there = nearest(folder)
+    free = shutil.disk_usage(there).free
     how = "can be written to" if there == folder else "is not there yet, and is made when it is needed"
     finding = f"{folder} {how}; {free // _MEGA} MB are free."
     if free < least:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 import anyio
 
 from aivideo_mcp.client import Upstream
+from aivideo_mcp.client.connecting import causes
 from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.doctor.environment import cheapest
 from aivideo_mcp.doctor.report import Check, State
@@ -47,8 +44,8 @@ async def service(settings: Settings, upstream: Upstream) -> tuple[list[Check], 
         refusal = Check("key", State.FAIL, f"not accepted. {refused.message}", " ".join(refused.next_steps))
         return [_reached(settings, began), refusal], False
     except AivideoError as failure:
-        late = any(isinstance(cause, TimeoutError) for cause in _causes(failure))
-        return [_unreached(settings, failure), key(settings)], late
+        late = any(isinstance(cause, TimeoutError) for cause in causes(failure))
+        return [_unreached(failure), key(settings)], late
     said = "; it is a sandbox: no real videos, no real credits" if account.sandbox else ""
     accepted = key(settings, " and accepted")
     return [_reached(settings, began, said), accepted, _balance(account.current_balance), _models(account)], False
@@ -86,53 +83,15 @@ def _reached(settings: Settings, began: float, said: str = "") -> Check:
     return Check("upstream", State.OK, f"{settings.base_url} answers, after {took:.0f} ms{said}.")
 
 
-def _unreached(settings: Settings, failure: AivideoError) -> Check:
-    finding, advice = failure.message, "Wait some minutes and look again; what was paid for is not lost."
+def _unreached(failure: AivideoError) -> Check:
+    advice = "Wait some minutes and look again; what was paid for is not lost."
     if isinstance(failure, NotSent):
-        finding, advice = _unconnected(settings, failure)
+        advice = failure.next_steps[0]
     elif isinstance(failure, Redirected | TaskNotFound | BrokenAnswer):
         advice = _URL
-    elif any(isinstance(cause, TimeoutError) for cause in _causes(failure)):
+    elif any(isinstance(cause, TimeoutError) for cause in causes(failure)):
         advice = f"{_ONLINE} If it is only slow, raise AIVIDEO_TIMEOUT_MS."
-    return Check("upstream", State.FAIL, finding, advice)
-
-
-def _unconnected(settings: Settings, failure: NotSent) -> tuple[str, str]:
-    """What kept a connection from being made, and what to do; from what the operating system said."""
-    address = urlsplit(settings.base_url)
-    causes = list(_causes(failure))
-    secure = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-    if any(type(cause).__name__ == "ProxyError" for cause in causes):
-        return f"the proxy does not let us through: {failure.message}", "Check HTTPS_PROXY and NO_PROXY."
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return f"the name {address.hostname} cannot be resolved (DNS).", _ONLINE
-    if isinstance(secure, ssl.SSLCertVerificationError):
-        finding = f"its certificate is not trusted (TLS): {secure.verify_message.rstrip('.')}."
-        return finding, "Check this machine's clock and, behind a proxy that reads along, SSL_CERT_FILE."
-    if secure is not None:
-        finding = f"no secure connection could be made (TLS): {secure.reason or 'the handshake failed'}."
-        return finding, "Check the port and the https in AIVIDEO_BASE_URL, and any proxy in between."
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        finding = f"{address.netloc} refuses connections: nothing listens there."
-        return finding, "Start it, or mend AIVIDEO_BASE_URL." if settings.local_upstream else _ONLINE
-    if any(isinstance(cause, TimeoutError) for cause in causes):
-        finding = f"no connection to {address.netloc} within {settings.timeout:g} s (time-out)."
-        return finding, f"{_ONLINE} A firewall may be in the way."
-    return failure.message, _ONLINE
-
-
-def _causes(fault: BaseException) -> Iterator[BaseException]:
-    """A fault and all that led to it."""
-    seen: list[BaseException] = []
-    pending: list[BaseException | None] = [fault]
-    while pending:
-        it = pending.pop()
-        if it is None or it in seen:
-            continue
-        seen.append(it)
-        yield it
-        pending += [it.__cause__, it.__context__]
-        pending += it.exceptions if isinstance(it, BaseExceptionGroup) else ()
+    return Check("upstream", State.FAIL, failure.message, advice)
 
 
 def _balance(credits_left: int | None) -> Check:

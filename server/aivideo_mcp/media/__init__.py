@@ -6,6 +6,7 @@ turns     one save of a task at a time, over all processes on the state folder
 fetching  one download across breaks: resumed, started again, given up
 expiry    when the upstream deletes the file, and what is said then
 places    the folder as a fence: partial files, whole files, names that are taken
+room      whether the folder takes files at all
 boxes     whether a file is a whole MP4
 names     names that people can read and every platform takes
 """
@@ -14,6 +15,7 @@ from aivideo_mcp.media.boxes import fault_of
 from aivideo_mcp.media.fetching import MAX_VIDEO
 from aivideo_mcp.media.folder import VideoFolder
 from aivideo_mcp.media.names import file_name
+from aivideo_mcp.media.room import fault_of_folder, nearest
 from aivideo_mcp.media.shelf import Shelf
 
-__all__ = ["MAX_VIDEO", "Shelf", "VideoFolder", "fault_of", "file_name"]
+__all__ = ["MAX_VIDEO", "Shelf", "VideoFolder", "fault_of", "fault_of_folder", "file_name", "nearest"]

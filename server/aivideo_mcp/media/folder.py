@@ -12,12 +12,13 @@ import anyio
 import anyio.to_thread
 
 from aivideo_mcp.client import Upstream
-from aivideo_mcp.errors import DownloadFailed
+from aivideo_mcp.errors import DownloadFailed, FolderUnusable
 from aivideo_mcp.ledger import InThread
 from aivideo_mcp.media.expiry import Expiry
 from aivideo_mcp.media.fetching import Fetch, Version
 from aivideo_mcp.media.names import file_name
 from aivideo_mcp.media.places import Partial, choose, open_folder, partial_of, read_video
+from aivideo_mcp.media.room import fault_of_folder
 from aivideo_mcp.media.turns import turn
 from aivideo_mcp.tasks import Task
 
@@ -27,6 +28,7 @@ LONGEST: Final = 3600.0  # seconds for one save, so that a host which drips does
 TOLD_EVERY: Final = 2.0  # seconds between two messages at least
 _SURELY_GONE: Final = 3600.0  # seconds after its expiry from which on a file is not asked for; clocks differ
 _MEGA: Final = 1e6
+_ONCE_MENDED: Final = ("Once the folder (AIVIDEO_OUTPUT_DIR) can be written to, download_video saves it.",)
 
 
 async def nobody(_message: str) -> None:
@@ -59,6 +61,17 @@ class VideoFolder:
         self._in_thread = in_thread
         self._versions: dict[Path, Version] = {}
 
+    async def check(self) -> None:
+        """See that a video could be saved, before one is paid for; what breaks later costs no video.
+
+        Raises:
+            FolderUnusable: It could not.
+        """
+        if fault := await self._in_thread(lambda: fault_of_folder(self._folder)):
+            raise FolderUnusable(
+                f"Nothing was sent or charged, as the video could not be saved: AIVIDEO_OUTPUT_DIR {fault}."
+            )
+
     async def save(self, task: Task, tell: Tell = nobody) -> Path:
         """Download a finished task's video; the path of the whole file.
 
@@ -79,8 +92,11 @@ class VideoFolder:
             failure.task_id = task.id
             raise
         except OSError as fault:
-            why = fault.strerror or "disk error"
-            raise DownloadFailed(f"The video could not be written: {why}.", task_id=task.id) from None
+            raise DownloadFailed(
+                f"The video could not be written into {self._folder}: {fault.strerror or 'disk error'}.",
+                next_steps=(*DownloadFailed.advice, *_ONCE_MENDED),
+                task_id=task.id,
+            ) from None
         raise DownloadFailed(f"The download was not done after {LONGEST / 60:.0f} minutes.", task_id=task.id)
 
     async def sizes(self, files: Iterable[str]) -> dict[str, int]:

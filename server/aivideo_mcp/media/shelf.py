@@ -25,6 +25,14 @@ class Shelf:
         self._videos = videos
         self._ledger = ledger
 
+    async def check(self) -> None:
+        """See that a video could be saved.
+
+        Raises:
+            FolderUnusable: It could not.
+        """
+        await self._videos.check()
+
     async def keep(self, task: Task, tell: Tell = nobody) -> Task:
         """Save a finished task's video unless it is saved; the task with its file.
 

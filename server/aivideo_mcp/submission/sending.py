@@ -9,6 +9,7 @@ shows nothing.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import anyio
@@ -51,21 +52,32 @@ class Sending:
         accounts: Are told of charges.
         spending: Says whether a create may be sent.
         recovery: Finds the tasks of lost creates.
+        ready: Raises what makes a create pointless, such as a folder in which its video could not be saved.
     """
 
     def __init__(
-        self, upstream: Upstream, ledger: Ledger, accounts: Accounts, spending: Spending, recovery: Recovery
+        self,
+        upstream: Upstream,
+        ledger: Ledger,
+        accounts: Accounts,
+        spending: Spending,
+        recovery: Recovery,
+        *,
+        ready: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self._upstream = upstream
         self._ledger = ledger
         self._accounts = accounts
         self._spending = spending
         self._recovery = recovery
+        self._ready = ready
         self._timeout = recovery.timeout
 
     async def send(self, order: Order) -> Made:
         """Send a create for the first time, within its cap."""
         try:
+            if self._ready:
+                await self._ready()
             order = await self._about_to_send(order)
             return await self._post(order)
         except SubmissionUncertain as lost:

@@ -39,16 +39,24 @@ class Submissions:
         ledger: What was created before.
         accounts: Which models are served.
         background: Where a create runs to its end even when its caller leaves.
+        ready: Raises what makes a create pointless, such as a folder in which its video could not be saved.
     """
 
     def __init__(
-        self, settings: Settings, upstream: Upstream, ledger: Ledger, accounts: Accounts, background: Background
+        self,
+        settings: Settings,
+        upstream: Upstream,
+        ledger: Ledger,
+        accounts: Accounts,
+        background: Background,
+        *,
+        ready: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._ledger = ledger
         self._background = background
         self._spending = Spending(settings, upstream, ledger, accounts)
         self._recovery = Recovery(upstream, ledger, settings.timeout)
-        self._sending = Sending(upstream, ledger, accounts, self._spending, self._recovery)
+        self._sending = Sending(upstream, ledger, accounts, self._spending, self._recovery, ready=ready)
         self._swept = False
 
     async def submit(self, request: Contract, terms: Terms, *, fresh: bool, deadline: float) -> Made:
@@ -66,6 +74,7 @@ class Submissions:
             ConfirmationRequired: The user has to agree first. Nothing was sent.
             InvalidModel: The account does not serve the model. Nothing was sent.
             LedgerUnavailable: No record could be made. Nothing was sent.
+            FolderUnusable: The video could not be saved. Nothing was sent.
             IdempotencyConflict: The key was used for other arguments.
         """
         if not self._swept:  # once in a process's life

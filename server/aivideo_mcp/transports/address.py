@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 import socket
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from aivideo_mcp.errors import ConfigurationError
-from aivideo_mcp.settings import is_loopback
+from aivideo_mcp.values import is_loopback
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _AUTHORITY: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII)
@@ -39,6 +40,17 @@ def origin(text: str) -> tuple[str, str, int | None] | None:
         return None
     name, port = place
     return scheme, name, None if port == _PORTS.get(scheme) else port
+
+
+def why_no_port(fault: OSError | OverflowError) -> str:
+    """What keeps a port from being taken, and what to do."""
+    match getattr(fault, "errno", None):
+        case errno.EADDRINUSE:
+            return "another program has it, perhaps another aivideo-mcp. Stop that one, or take any free one: --port 0"
+        case errno.EACCES:
+            return "ports below 1024 are for administrators. Take a higher one, such as --port 8000"
+    reason, _, _ = (getattr(fault, "strerror", None) or str(fault)).partition(" (while")  # repeats the address
+    return f"{reason}. Any free one: --port 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +90,35 @@ class Address:
                 raise ConfigurationError(
                     f"--allow-origin {page!r} is not an origin. Example: --allow-origin https://app.example.com"
                 )
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._check_host(family)
         for flag, name in (("--host", self.host), *(("--allow-host", name) for name in self.allowed_hosts)):
             if not is_loopback(name) and self.token is None:
                 raise ConfigurationError(
                     f"{flag} {name} is reachable from other machines, so AIVIDEO_HTTP_TOKEN must be set. "
                     "Example: AIVIDEO_HTTP_TOKEN=a-long-random-text"
                 )
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
             listener = socket.create_server((self.host, self.port), family=family)
         except (OSError, OverflowError) as fault:
-            reason, _, _ = (getattr(fault, "strerror", None) or str(fault)).partition(" (while")  # repeats the address
-            raise ConfigurationError(
-                f"--host {self.host} --port {self.port} cannot be listened on: {reason}. Any free one: --port 0"
-            ) from None
+            raise ConfigurationError(f"--port {self.port} cannot be listened on: {why_no_port(fault)}") from None
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each small answer waits 40 ms for an ACK
         return listener
+
+    def _check_host(self, family: socket.AddressFamily) -> None:
+        """See that the host is this machine's, by taking any port of it; who may come there is asked after that.
+
+        Raises:
+            ConfigurationError: It is not.
+        """
+        try:
+            with socket.socket(family) as probe:
+                probe.bind((self.host, 0))
+        except (OSError, UnicodeError):
+            raise ConfigurationError(
+                f"--host {self.host} is no address of this machine. Example: --host 127.0.0.1"
+                " (0.0.0.0 for all of its addresses, which needs AIVIDEO_HTTP_TOKEN)"
+            ) from None
 
     def url(self, listener: socket.socket) -> str:
         """What clients connect to."""
