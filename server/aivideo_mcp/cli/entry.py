@@ -1,6 +1,7 @@
-"""The console script.
+"""The console script, once signals are seen to.
 
-Exit codes: 0 success, 1 the envelope says `ok: false` or the doctor found a fault, 2 usage or configuration.
+Exit codes: 0 success, 1 the envelope says `ok: false` or the doctor found a fault, 2 usage or configuration, 130 Ctrl-C
+of what does one thing and ends.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from aivideo_mcp.console import say
 from aivideo_mcp.errors import ConfigurationError
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """The console script."""
+def main(argv: Sequence[str]) -> int:
+    """Run a command; its exit code."""
     arguments = command_parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="aivideo-mcp: %(message)s")
     for noisy in ("httpx", "httpcore", "mcp", "uvicorn", "sse_starlette"):
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except* KeyboardInterrupt:
         say("stopped. A task that was created runs on, and the same command joins it without paying again.")
         code = 130
-    sys.exit(code)
+    return code
 
 
 def _leaves(group: BaseExceptionGroup[ConfigurationError]) -> list[ConfigurationError]:

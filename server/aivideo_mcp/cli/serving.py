@@ -17,7 +17,7 @@ import anyio
 from aivideo_mcp.console import say
 from aivideo_mcp.errors import ConfigurationError
 from aivideo_mcp.settings import Settings, process_settings, strange_variables
-from aivideo_mcp.transports import until_signal
+from aivideo_mcp.transports import leave_on_signal, until_signal
 
 if TYPE_CHECKING:
     from aivideo_mcp.sandbox import RunningSandbox
@@ -85,6 +85,7 @@ def serve(arguments: argparse.Namespace) -> int:
                     await serve_stdio(server, closing, receipts.written)
 
     anyio.run(serving)
+    leave_on_signal()  # the loop took its handlers along
     return 0
 
 
@@ -98,6 +99,7 @@ def sandbox(arguments: argparse.Namespace) -> int:
             await until_signal()
 
     anyio.run(serving)
+    leave_on_signal()  # the loop took its handlers along
     return 0
 
 
