@@ -21,7 +21,7 @@ from aivideo_mcp.transports.limits import Limits
 from aivideo_mcp.transports.signals import GRACE, Closing, Written, until_signal
 
 _LAST_FRAMES: Final = 0.5  # seconds for calls to end and what they say to be read, once stdin has ended
-_UNREAD: Final = 10_000  # answers that wait for the client to read; about 50 MB
+_UNREAD: Final = 4_000  # answers that wait for the client to read; 40 MB of them while they are pings
 _STALLED: Final = Limits().stalled
 
 _Inbox = MemoryObjectSendStream[SessionMessage | Exception]
