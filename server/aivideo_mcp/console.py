@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import sys
@@ -12,9 +13,10 @@ _ASCII_FRAMES = "|/-\\"
 
 
 def say(line: str) -> None:
-    """Tell a person one line."""
-    sys.stderr.write(f"aivideo-mcp: {line}\n")
-    sys.stderr.flush()
+    """Tell a person one line; nobody may be listening."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"aivideo-mcp: {line}\n")
+        sys.stderr.flush()
 
 
 class ProgressLine:
