@@ -7,18 +7,17 @@ of what does one thing and ends.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 
 from aivideo_mcp.cli.parser import command_parser
-from aivideo_mcp.console import say
+from aivideo_mcp.console import Log, say
 from aivideo_mcp.errors import ConfigurationError
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command; its exit code."""
     arguments = command_parser().parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="aivideo-mcp: %(message)s")
+    logging.basicConfig(handlers=[Log()], level=logging.INFO, format="aivideo-mcp: %(message)s")
     for noisy in ("httpx", "httpcore", "mcp", "uvicorn", "sse_starlette"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     code = 0
