@@ -132,7 +132,7 @@ def _members(line: bytes) -> Mapping[str, Any]:
 
 _IN_QUOTES: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _OUTSIDE: Final = re.compile(rb'(?P<open>[\[{]++)|(?P<close>[\]}]++)|[^"\[\]{}]++')
-_TOKENS: Final = 1_000_000  # half a second; who writes more before the id hides it
+_TOKENS: Final = 200_000  # a tenth of a second; who writes more before the id hides it
 _KEPT: Final = 64 * 1024
 _LONGEST_TEXT: Final = 12 * _LONGEST  # as escapes of six bytes, two for each character of the rarer ones
 
