@@ -128,11 +128,12 @@ def heard(process: subprocess.Popen[bytes]) -> dict[str, Any]:
 def ended(process: subprocess.Popen[bytes], seconds: float = 3) -> str:
     """What a server has said on stderr, which ended in time, in order and quietly; it is killed if it did not."""
     try:
-        assert process.wait(seconds) == 0
+        code = process.wait(seconds)
     finally:
         process.kill()
     assert process.stderr
     said = process.stderr.read().decode()
+    assert code == 0, said
     assert "Traceback" not in said
     assert not holds_key(said)
     return said

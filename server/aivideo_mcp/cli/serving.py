@@ -84,8 +84,10 @@ def serve(arguments: argparse.Namespace) -> int:
                         say(_BY_HAND)
                     await serve_stdio(server, closing, receipts.written)
 
-    anyio.run(serving)
-    leave_on_signal()  # the loop took its handlers along
+    try:
+        anyio.run(serving)
+    finally:
+        leave_on_signal()  # the loop took its handlers along
     return 0
 
 
@@ -98,8 +100,10 @@ def sandbox(arguments: argparse.Namespace) -> int:
             say(f"Use it with AIVIDEO_BASE_URL={running.url} AIVIDEO_API_KEY={running.key}")
             await until_signal()
 
-    anyio.run(serving)
-    leave_on_signal()  # the loop took its handlers along
+    try:
+        anyio.run(serving)
+    finally:
+        leave_on_signal()  # the loop took its handlers along
     return 0
 
 

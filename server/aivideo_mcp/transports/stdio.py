@@ -6,6 +6,7 @@ not read; so the pipes are served here.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Final, NoReturn
 
@@ -23,6 +24,8 @@ from aivideo_mcp.transports.signals import GRACE, Closing, Written, until_signal
 _LAST_FRAMES: Final = 0.5  # seconds for calls to end and what they say to be read, once stdin has ended
 _UNREAD: Final = 4_000  # answers that wait for the client to read; 40 MB of them while they are pings
 _STALLED: Final = Limits().stalled
+
+logger = logging.getLogger(__name__)
 
 _Inbox = MemoryObjectSendStream[SessionMessage | Exception]
 _Outbox = MemoryObjectReceiveStream[SessionMessage]
@@ -130,6 +133,10 @@ async def _end_on_signal(closing: Closing) -> None:
 
 async def _end(closing: Closing) -> NoReturn:
     """Leave in order. Threads that read or write a pipe cannot be woken, hence the hard exit."""
-    with anyio.move_on_after(GRACE, shield=True):
-        await closing()
-    os._exit(0)
+    try:
+        with anyio.move_on_after(GRACE, shield=True):
+            await closing()
+    except Exception:
+        logger.exception("the end was not in order")
+    finally:
+        os._exit(0)
