@@ -115,6 +115,35 @@ def hello(version: str = "2025-06-18") -> tuple[dict[str, Any], dict[str, Any]]:
     return {"id": 1, "method": "initialize", "params": client}, {"method": "notifications/initialized"}
 
 
+def greeted(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """A server over stdio, past the beginning of a session."""
+    process = start("serve", *arguments, env=env)
+    speak(process, *hello())
+    assert heard(process)["id"] == 1
+    return process
+
+
+def heard(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """The next frame that comes."""
+    assert process.stdout
+    frame: dict[str, Any] = json.loads(process.stdout.readline())
+    return frame
+
+
+def ended(process: subprocess.Popen[bytes], seconds: float = 3) -> str:
+    """What a server has said on stderr, which ended in time, in order and quietly; it is killed if it did not."""
+    try:
+        code = process.wait(seconds)
+    finally:
+        process.kill()
+    assert process.stderr
+    said = process.stderr.read().decode()
+    assert code == 0, said
+    assert "Traceback" not in said
+    assert not holds_key(said)
+    return said
+
+
 def tools_of(process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
     """The answer to tools/list of a server that was just started; ends it by closing its stdin."""
     speak(process, *hello(), {"id": 2, "method": "tools/list"})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import logging
+import select
 import shutil
 import sys
 from typing import TextIO
@@ -12,9 +15,22 @@ _ASCII_FRAMES = "|/-\\"
 
 
 def say(line: str) -> None:
-    """Tell a person one line."""
-    sys.stderr.write(f"aivideo-mcp: {line}\n")
-    sys.stderr.flush()
+    """Tell a person one line; nobody may be listening."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"aivideo-mcp: {line}\n")
+        sys.stderr.flush()
+
+
+class Log(logging.StreamHandler[TextIO]):
+    """The log on stderr, which some clients never read: a line for which their pipe has no room is lost.
+
+    Written all the same it would hold up the server, signals included, until somebody reads.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, if that is possible at once."""
+        if sys.platform == "win32" or self.stream.isatty() or select.select([], [self.stream], [], 0)[1]:
+            super().emit(record)
 
 
 class ProgressLine:

@@ -19,7 +19,7 @@ from aivideo_mcp.cli.notes import note_folders, note_key, note_variables
 from aivideo_mcp.console import say
 from aivideo_mcp.errors import ConfigurationError
 from aivideo_mcp.settings import Settings, process_settings, process_survey
-from aivideo_mcp.transports import until_signal
+from aivideo_mcp.transports import leave_on_signal, until_signal
 
 if TYPE_CHECKING:
     from aivideo_mcp.sandbox import RunningSandbox
@@ -88,7 +88,10 @@ def serve(arguments: argparse.Namespace) -> int:
                     _settled()
                     await serve_stdio(server, closing, receipts.written)
 
-    anyio.run(serving)
+    try:
+        anyio.run(serving)
+    finally:
+        leave_on_signal()  # the loop took its handlers along
     return 0
 
 
@@ -107,7 +110,10 @@ def sandbox(arguments: argparse.Namespace) -> int:
             say(f"Use it with AIVIDEO_BASE_URL={running.url} AIVIDEO_API_KEY={running.key}")
             await until_signal()
 
-    anyio.run(serving)
+    try:
+        anyio.run(serving)
+    finally:
+        leave_on_signal()  # the loop took its handlers along
     return 0
 
 

@@ -1,79 +1,139 @@
-"""One client over stdin and stdout, with signals."""
+"""One client over stdin and stdout, with signals.
+
+The SDK's own reader drops what it cannot read, holds lines of any length, and its writer outlives a client that does
+not read; so the pipes are served here.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
-from typing import Self, TextIO, cast
+from typing import Final, NoReturn
 
 import anyio
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.mcpserver import MCPServer
-from mcp.server.stdio import stdio_server
-from mcp.shared._context_streams import ContextReceiveStream
 from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCMessage
 
+from aivideo_mcp.transports.frames import Frames
+from aivideo_mcp.transports.limits import Limits
 from aivideo_mcp.transports.signals import GRACE, Closing, Written, end_in_time, until_signal
+
+_LAST_FRAMES: Final = 0.5  # seconds for calls to end and what they say to be read, once stdin has ended
+_UNREAD: Final = 4_000  # answers that wait for the client to read; 40 MB of them while they are pings
+_STALLED: Final = Limits().stalled
+
+_Inbox = MemoryObjectSendStream[SessionMessage | Exception]
+_Outbox = MemoryObjectReceiveStream[SessionMessage]
 
 
 async def serve_stdio(server: MCPServer, closing: Closing, written: Written) -> None:
-    """Serve one client over stdin and stdout until stdin ends or a signal comes; `written` is told of each frame."""
-    inside = server._lowlevel_server  # noqa: SLF001 - `run_stdio_async` does this, and lets nobody see what it wrote
-    out = cast("anyio.AsyncFile[str]", _Out(_take_stdout(), written))
+    """Serve one client over stdin and stdout until it leaves or a signal comes; `written` is told of each frame."""
+    inside = server._lowlevel_server  # noqa: SLF001 - nothing public serves streams of one's own
+    inbox, received = anyio.create_memory_object_stream[SessionMessage | Exception]()
+    sent, outbox = anyio.create_memory_object_stream[SessionMessage]()
+    pipes = _Pipes(inbox, sent.clone(), outbox, closing, written)
     async with anyio.create_task_group() as group:
         group.start_soon(_end_on_signal, closing)
-        async with stdio_server(stdout=out) as (received, sent):
-            heard = _In(received._inner)  # noqa: SLF001 - the SDK ends its calls at the end of stdin, and tells nobody
-            await inside.run(heard, sent, inside.create_initialization_options())
+        group.start_soon(pipes.read)
+        async with anyio.create_task_group() as writing:
+            writing.start_soon(pipes.write)
+            await inside.run(received, sent, inside.create_initialization_options())
         group.cancel_scope.cancel()
 
 
-def _take_stdout() -> TextIO:
-    """The way out for frames alone: whatever else is printed, by a library perhaps, goes to stderr."""
-    wire = os.dup(1)
-    os.dup2(2, 1)
-    return os.fdopen(wire, "w", encoding="utf-8")
+class _Pipes:
+    """stdin and stdout, taken for frames alone.
 
+    Whatever else reads finds the end of a file, and what is printed, by a library perhaps, goes to stderr.
 
-class _In(ContextReceiveStream[SessionMessage | Exception]):
-    """Messages as the SDK reads them; from their end on the process has so long to end."""
+    Args:
+        inbox: Takes what came in.
+        refusals: Takes answers to what could not be passed on.
+        outbox: Has what is to go out.
+        closing: What has to be done before the process ends.
+        written: Told of each frame that has gone out.
+    """
 
-    async def __aenter__(self) -> Self:
-        """Itself, as the SDK's protocol wants it typed."""
-        return self
-
-    async def receive(self) -> SessionMessage | Exception:
-        """The next message."""
-        try:
-            return await super().receive()
-        except anyio.EndOfStream:
-            end_in_time()
-            raise
-
-
-class _Out:
-    """stdout as the SDK writes to it: a frame, then a flush, in a thread that a client which does not read holds up."""
-
-    def __init__(self, wire: TextIO, written: Written) -> None:
-        self._file = anyio.wrap_file(wire)
+    def __init__(
+        self,
+        inbox: _Inbox,
+        refusals: MemoryObjectSendStream[SessionMessage],
+        outbox: _Outbox,
+        closing: Closing,
+        written: Written,
+    ) -> None:
+        self._inbox = inbox
+        self._refusals = refusals
+        self._outbox = outbox
+        self._closing = closing
         self._written = written
-        self._frame = ""
+        self._taken = anyio.Event()
+        self._in, self._out = os.dup(0), os.dup(1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
 
-    async def write(self, frame: str) -> None:
-        """Write a frame."""
-        await self._file.write(frame)
-        self._frame = frame
+    async def read(self) -> None:
+        """Pass on what comes in, until there is no more; then the server has a moment to end by itself."""
+        frames = Frames(os.fdopen(self._in, "rb", closefd=False))
+        async with anyio.create_task_group() as refusing:
+            async with self._inbox, self._refusals:
+                while frame := await anyio.to_thread.run_sync(frames.next, abandon_on_cancel=True):
+                    if frame.refused:
+                        refusing.start_soon(_send, self._refusals.clone(), frame.message)
+                    else:
+                        await self._inbox.send(SessionMessage(frame.message))
+                    await self._until_read()
+            end_in_time()
+            await anyio.sleep(_LAST_FRAMES)
+            await _end(self._closing)
 
-    async def flush(self) -> None:
-        """See the frame off."""
-        await self._file.flush()
-        self._written(self._frame.encode())
+    async def _until_read(self) -> None:
+        """Take in no more while too much waits to be read. Who takes nothing at all for long has left."""
+        while self._outbox.statistics().tasks_waiting_send > _UNREAD:
+            with anyio.move_on_after(_STALLED) as waiting:
+                await self._taken.wait()
+            if waiting.cancelled_caught:
+                await _end(self._closing)
+
+    async def write(self) -> None:
+        """Write what is to go out; nobody else waits for a client that does not read."""
+        async with self._outbox:
+            async for item in self._outbox:
+                frame = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+                try:
+                    await anyio.to_thread.run_sync(_write, self._out, frame, abandon_on_cancel=True)
+                except OSError:  # nobody will hear any more, and stdin is read in a thread that cannot be woken
+                    await _end(self._closing)
+                self._written(frame)
+                self._taken.set()
+                self._taken = anyio.Event()
+
+
+def _write(wire: int, frame: bytes) -> None:
+    rest = memoryview(frame)
+    while rest:
+        rest = rest[os.write(wire, rest) :]
+
+
+async def _send(stream: MemoryObjectSendStream[SessionMessage], message: JSONRPCMessage) -> None:
+    async with stream:
+        await stream.send(SessionMessage(message))
 
 
 async def _end_on_signal(closing: Closing) -> None:
-    """Leave in order when a signal comes. stdin is read in a thread that cannot be woken, hence the hard exit."""
     await until_signal()
+    await _end(closing)
+
+
+async def _end(closing: Closing) -> NoReturn:
+    """Leave in order. Threads that read or write a pipe cannot be woken, hence the hard exit."""
     end_in_time()
-    with anyio.move_on_after(GRACE, shield=True):
-        await closing()
-    sys.stderr.flush()
-    os._exit(0)
+    try:
+        with anyio.move_on_after(GRACE, shield=True):
+            await closing()
+    finally:
+        os._exit(0)
