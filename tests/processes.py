@@ -53,7 +53,7 @@ async def listening(*arguments: str, env: Mapping[str, str] | None = None) -> As
         )
         serving = Serving(process, "", open(said.name, "rb"))  # noqa: SIM115, PTH123 - a local log
         try:
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while not (
                     found := re.search(r"(?:MCP|SANDBOX) at (http://\S+?):? ?(?:no real.*)?\n", serving.stderr())
                 ):
@@ -130,8 +130,8 @@ def heard(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     return frame
 
 
-def ended(process: subprocess.Popen[bytes], seconds: float = 3) -> str:
-    """What a server has said on stderr, which ended in time, in order and quietly; it is killed if it did not."""
+def ended(process: subprocess.Popen[bytes], seconds: float = 60) -> str:
+    """What a server has said on stderr, which ended in order and quietly; it is killed if it did not."""
     try:
         code = process.wait(seconds)
     finally:
@@ -152,5 +152,5 @@ def tools_of(process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
     process.stdout.readline()
     listed: list[dict[str, Any]] = json.loads(process.stdout.readline())["result"]["tools"]
     process.stdin.close()
-    process.wait(5)
+    process.wait(60)
     return listed

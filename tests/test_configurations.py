@@ -101,7 +101,7 @@ async def test_every_configuration_boots_from_command_args_and_env_alone(entry: 
     assert set(env) <= {variable.name for variable in VARIABLES.values()}
     path = {"PATH": str(Path(sys.executable).parent), "HOME": str(tmp_path)}
     parameters = StdioServerParameters(command="aivideo-mcp", args=args, env={**path, **env})
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with Client(stdio_client(parameters)) as client:
             assert [tool.name for tool in (await client.list_tools()).tools] == [tool.name for tool in TOOLS]
 

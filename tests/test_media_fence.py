@@ -220,7 +220,7 @@ async def test_whatever_lies_in_the_way_is_left_as_it_is_and_the_video_is_saved_
     obstacle = videos / name
     put(obstacle, outside)
     before, others = shape(obstacle), sorted(path.name for path in videos.parent.iterdir())
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         saved = await Host().folder(videos).save(FINISHED)
     assert saved == videos / (NAME if name.startswith(".") else NAME.replace(".mp4", "~2.mp4"))
     assert saved.read_bytes() == CLIP
@@ -395,7 +395,7 @@ async def test_a_save_cancelled_at_any_step_never_keeps_the_turn(videos: Path, *
 
             await Host().folder(videos, in_thread=step).save(FINISHED)
         cancelled += scope.cancelled_caught
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             saved = await Host().folder(videos).save(FINISHED)
         assert saved.read_bytes() == CLIP
         assert list(videos.iterdir()) == [saved]

@@ -97,7 +97,7 @@ async def sent(arguments: dict[str, Any], *folders: Path) -> dict[str, Any]:
 async def refused(arguments: dict[str, Any], *folders: Path, tool: str = "create_generation") -> str:
     """The message that refuses a call; nothing is sent."""
     network = FakeNetwork()
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         envelope = await call(tool, network, arguments, *folders)
     assert (envelope.ok, envelope.error_code, network.calls()) == (False, "INVALID_PAYLOAD", [])
     assert envelope.error_message

@@ -164,7 +164,7 @@ async def proxied(
                 env=environment({"HOME": str(tmp_path)}),
             )
         try:
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while True:
                     assert process.returncode is None, said.read_text()
                     try:

@@ -158,11 +158,11 @@ async def test_no_tool_lets_the_upstream_speak_in_its_own_voice(what: str, place
 @pytest.mark.parametrize("text", [f"{ORDER} " * 200_000, "\u200b" * 3_000_000 + ORDER, '"' * 10_000_000])
 def test_ten_megabytes_are_not_read_to_their_end(text: str) -> None:
     for body in ({"status": "FAILED", "message": text}, {"error": {"error": {"message": text}}}):
-        began = time.perf_counter()
+        began = time.process_time()
         answer = Reply(400, {}, json.dumps(body, ensure_ascii=False).encode())
         with pytest.raises(InvalidPayload) as failure:
             judge(answer, now=datetime.now(UTC), secret=KEY)
-        assert time.perf_counter() - began < 5
+        assert time.process_time() - began < 5
         check(Envelope.failure(failure.value))
 
 

@@ -76,7 +76,7 @@ async def served(
 
 
 async def until(met: Callable[[], bool]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not met():
             await anyio.sleep(0.01)
 
@@ -100,7 +100,7 @@ class Wire:
 
     async def answer(self) -> Answer:
         """The next response; of a stream the headers alone."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while b"\r\n\r\n" not in self._seen:
                 self._seen += await self.stream.receive()
             head, _, rest = bytes(self._seen).partition(b"\r\n\r\n")
@@ -121,7 +121,7 @@ class Wire:
 
     async def closed(self) -> None:
         """Wait until the server has hung up."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             try:
                 while True:
                     await self.stream.receive()
