@@ -9,6 +9,7 @@ import argparse
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.errors import codes
 from aivideo_mcp.settings import VARIABLES, Settings
 from aivideo_mcp.tools import TOOLS, Tool
+from aivideo_mcp.transports.limits import Limits
 from aivideo_mcp.workflow import open_workflow
 
 ROOT = Path(__file__).parent.parent
@@ -93,6 +95,19 @@ async def tools_list() -> dict[str, Any]:
     return answer.model_dump(mode="json", by_alias=True, exclude_none=True, include={"tools"})
 
 
+def limits() -> str:
+    """What the network transports take."""
+    it = Limits()
+    told = (
+        f"A full server answers 503 with `Retry-After`. It takes {it.connections:,} connections, {it.calls} calls at "
+        f"once, {it.calls_each} of them of one client, {it.streams} streams, {it.sessions} sessions, "
+        f"{it.body / 1e6:.0f} MB in one body and {it.bodies // it.body} times that in all. Headers get {it.head:g} s, "
+        f"a body {it.body_pause:g} s without progress and {it.body_whole:g} s in all, a client that reads nothing "
+        f"{it.stalled:g} s."
+    )
+    return textwrap.fill(told, 120)
+
+
 def name() -> str:
     """What the registry looks for in the README to see that package and entry belong together."""
     return f"<!-- mcp-name: {listings.REGISTRY_NAME} -->"
@@ -100,9 +115,9 @@ def name() -> str:
 
 BLOCKS = {
     block.__name__: block
-    for block in (tools, models, errors, advice, variables, size, name, snippets.launches, snippets.network)
+    for block in (tools, models, errors, advice, variables, size, name, limits, snippets.launches, snippets.network)
 } | {"clients": snippets.readme, "links": snippets.links, "transcript": transcript.transcript}
-DOCUMENTS = ("README.md", "docs/clients.md", "docs/troubleshooting.md", "docs/agents.md")
+DOCUMENTS = ("README.md", "docs/clients.md", "docs/network.md", "docs/troubleshooting.md", "docs/agents.md")
 
 
 def files() -> dict[str, str]:
