@@ -91,7 +91,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         description=(
             "Create a video and wait for it: charges credits at once, then reports progress and returns videoUrl. "
             "Takes minutes. If the wait ends first, status is PROGRESS: call again with only taskId, or with the same "
-            "arguments, which joins the running task and pays nothing. A new idempotencyKey makes another video. "
+            "arguments, which joins and pays nothing. A new idempotencyKey makes another video. "
             "create_generation starts without waiting. Fields marked ! are required by that model."
         ),
         hints=Hints(read_only=False, destructive=False, idempotent=False),
@@ -146,7 +146,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         title="Get a task's result",
         description=(
             "Fetch all that is known of a task, free: state, videoUrl, expiresAt, credits charged and refunded, the "
-            "reason if it failed. The video's address works for 24 hours after completion."
+            "reason if it failed. videoUrl works for 24 hours after completion."
         ),
         hints=Hints(read_only=True, destructive=False, idempotent=True),
         properties=lambda: _TASK_ID,
@@ -192,7 +192,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         hints=Hints(read_only=True, destructive=False, idempotent=True),
         properties=lambda: {
             "status": {"type": "string", "enum": list(history.STATES)},
-            "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 100, "description": "1 to 100"},
         },
         required=(),
         answer=History,
