@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,10 @@ __all__ = [
 ]  # found by name
 
 os.environ.pop("AIVIDEO_API_KEY", None)  # no test may ever spend somebody's credits
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in the background of a script, and for all that is started here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
