@@ -82,5 +82,9 @@ uvx() { # as docs/clients.md has it
   echo "== uvx: $("$work/uv/bin/uvx" --quiet --python "$newest" --from "$wheel" aivideo-mcp --version)"
 }
 count uvx
+pipx() { # the same, but for its own way to name a package that is not on the index
+  echo "== pipx: $(PIPX_HOME=$work/pipx "$work/uv/bin/uvx" --quiet --python "$newest" pipx run --quiet --spec "$wheel" aivideo-mcp --version)"
+}
+count pipx
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
