@@ -21,7 +21,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from aivideo_mcp.cli.parser import command_parser
+from aivideo_mcp.cli.serving import HOST, PORT
 from aivideo_mcp.settings import VARIABLES
 from aivideo_mcp.tools import TOOLS
 from tests.processes import environment, listening
@@ -110,7 +110,7 @@ async def test_every_configuration_boots_from_command_args_and_env_alone(entry: 
 async def test_every_address_and_header_reaches_a_server_with_that_token(entry: Entry) -> None:
     headers = {name: re.sub(r"\$\{input:.*\}", TOKEN, value) for name, value in entry["headers"].items()}
     where = urlsplit(entry["url"])
-    assert where.port == command_parser().parse_args(["serve"]).port
+    assert (where.hostname, where.port) == (HOST, PORT)
     env = {"AIVIDEO_HTTP_TOKEN": TOKEN}
     async with listening("serve", "--transport", "http", "--port", "0", env=env) as serving:
         assert (where.hostname, where.path) == (urlsplit(serving.url).hostname, urlsplit(serving.url).path)

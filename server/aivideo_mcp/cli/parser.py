@@ -43,8 +43,8 @@ def command_parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve MCP over stdio, SSE or streamable HTTP")
     serve.add_argument("--transport", choices=("stdio", "sse", "http"), default="stdio")
-    serve.add_argument("--host", help="127.0.0.1 unless told; beyond loopback AIVIDEO_HTTP_TOKEN must be set")
-    serve.add_argument("--port", type=_port, help="8000 unless told; 0 takes any free one")
+    serve.add_argument("--host", help=f"{serving.HOST} unless told; beyond loopback AIVIDEO_HTTP_TOKEN must be set")
+    serve.add_argument("--port", type=_port, help=f"{serving.PORT} unless told; 0 takes any free one")
     serve.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="a proxy's name for us; may be repeated"
     )

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from aivideo_mcp.sandbox import RunningSandbox
 
 SANDBOX_SPEED: Final = 60.0
+HOST: Final = "127.0.0.1"
+PORT: Final = 8000
 _BY_HAND: Final = (
     "this waits for an MCP client on stdin, and nothing is to be typed here. Put the command into your client's "
     "configuration; `aivideo-mcp doctor` says whether all is right, Ctrl-C ends this."
@@ -51,15 +53,15 @@ def serve(arguments: argparse.Namespace) -> int:
 
                 address = Address(
                     arguments.transport,
-                    "127.0.0.1" if arguments.host is None else arguments.host,
-                    8000 if arguments.port is None else arguments.port,
+                    HOST if arguments.host is None else arguments.host,
+                    PORT if arguments.port is None else arguments.port,
                     settings.http_token,
                     tuple(arguments.allow_host),
                     tuple(arguments.allow_origin),
                 )
                 listener = address.listen()
             elif (arguments.host, arguments.port) != (None, None):
-                say("--host and --port are of no effect over stdio. To listen: serve --transport http --port 8000")
+                say(f"--host and --port are of no effect over stdio. To listen: serve --transport http --port {PORT}")
             survey = process_survey()
             if settings.api_key is None:
                 note_key(survey)
