@@ -101,7 +101,7 @@ class AuthFailed(Refused):
     code = "AUTH_FAILED"
     advice = (
         "Set AIVIDEO_API_KEY in the MCP client's configuration to a valid key and restart the server.",
-        "`aivideo-mcp doctor` in a terminal checks the key.",
+        "aivideo-mcp doctor in a terminal checks the key.",
     )
 
 
@@ -138,7 +138,7 @@ class PageNotFound(TaskNotFound):
 
     advice = (
         "Check AIVIDEO_BASE_URL: it must be the API's own address, such as https://aivideomaker.ai.",
-        "`aivideo-mcp doctor` in a terminal checks it.",
+        "aivideo-mcp doctor in a terminal checks it.",
     )
 
 
@@ -215,7 +215,7 @@ class NetworkError(AivideoError):
 class NotSent(NetworkError):
     """The connection could not be made, so the request never left."""
 
-    advice = ("This is the connection, not the API key; `aivideo-mcp doctor` in a terminal says more.",)
+    advice = ("This is the connection, not the API key; aivideo-mcp doctor in a terminal says more.",)
 
 
 class UnknownError(AivideoError):
@@ -229,7 +229,7 @@ class BrokenAnswer(UnknownError):
     """What came back is no answer of the API: HTML, nothing, half a document, too much."""
 
     advice = (
-        "Try the same call again in a minute; if it stays so, check AIVIDEO_BASE_URL: `aivideo-mcp doctor` does.",
+        "Try the same call again in a minute; if it stays so, check AIVIDEO_BASE_URL: aivideo-mcp doctor does.",
     )
 
 

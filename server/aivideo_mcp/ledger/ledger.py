@@ -41,7 +41,7 @@ class Ledger:
         self._wall = wall
         self._access = Access(settings, in_thread)
         self._holders = Holders(self._access)
-        self._gate = QueryGate(settings, self._access, wall)
+        self._gate = QueryGate(settings, self._access, self.now)
 
     def when_opened(self, begin: Callable[[], None]) -> None:
         """Have something begun when the ledger is used for the first time."""
