@@ -42,15 +42,17 @@ class Launch:
         return {"command": self.command, "args": list(self.args), "env": {**_KEY}}
 
 
+CLONE: Final = "/path/to/clone"
 INSTALLED: Final = Launch("Installed", "", "aivideo-mcp", ("serve",))
 OTHERS: Final = (
     Launch(
         "uv",
-        "Installs nothing for good. Until the package is on PyPI, put `--from` and a clone's path before the name.",
+        "Installs nothing for good. The package is not on PyPI yet, so its bare name may be anybody's, who would be\n"
+        "given your key: put your clone's path where it says `/path/to/clone`.",
         "uvx",
-        ("aivideo-mcp", "serve"),
+        ("--from", CLONE, "aivideo-mcp", "serve"),
     ),
-    Launch("pipx", "The same by pipx; there the option is `--spec`.", "pipx", ("run", "aivideo-mcp", "serve")),
+    Launch("pipx", "The same by pipx.", "pipx", ("run", "--spec", CLONE, "aivideo-mcp", "serve")),
     Launch(
         "Docker",
         "After `docker build -t aivideo-mcp .` in a clone. The volume keeps the ledger, which is what stops a second\n"

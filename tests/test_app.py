@@ -405,4 +405,4 @@ async def test_the_text_form_says_the_same_in_words() -> None:
 async def test_the_server_says_who_it_is_and_how_to_work_with_it() -> None:
     async with session(FakeNetwork()) as client:
         assert client.server_info.name == "aivideo-mcp"
-        assert "pays twice" in str(client.instructions)
+        assert "joins and pays nothing" in str(client.instructions)

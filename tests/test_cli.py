@@ -206,6 +206,14 @@ def test_without_a_key_the_server_says_so_and_lists_its_tools() -> None:
         assert b"AIVIDEO_API_KEY is not set" in process.stderr.read()
 
 
+async def test_the_same_run_makes_another_video_once_the_first_was_printed() -> None:
+    async with sandbox("--speed", "600", "--fault", "failed:3") as env:
+        ends = [await run("run", "--model", "t2v", "--payload", PAYLOAD, env=env) for _ in range(4)]
+    answers = [json.loads(out) for _, out, _ in ends]
+    assert [answer["status"] for answer in answers] == ["COMPLETED", "COMPLETED", "FAILED", "COMPLETED"]
+    assert len({answer["taskId"] for answer in answers}) == 4
+
+
 async def test_an_interrupted_run_has_told_the_task_id_and_leaves_the_task_alone() -> None:
     async with sandbox("--speed", "1") as env:
         process = subprocess.Popen(

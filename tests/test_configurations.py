@@ -88,9 +88,11 @@ def installed(entry: Entry, state: Path) -> tuple[list[str], dict[str, str]]:
         given = [name for option, name in itertools.pairwise(args[:image]) if option == "-e"]
         return args[image + 1 :], {name: env[name] for name in given} | {"AIVIDEO_STATE_DIR": str(state)}
     if command in ("uvx", "pipx"):
-        start = {"uvx": 0, "pipx": 1}[command]
-        assert args[start] == "aivideo-mcp"
-        return args[start + 1 :], env
+        assert (
+            args[:-2] == {"uvx": ["--from", "/path/to/clone"], "pipx": ["run", "--spec", "/path/to/clone"]}[command]
+        )  # no name of the index
+        assert args[-2] == "aivideo-mcp"
+        return args[-1:], env
     assert command == "aivideo-mcp" or (ntpath.isabs(command) and ntpath.basename(command) == "aivideo-mcp.exe")
     return args, env
 

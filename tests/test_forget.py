@@ -98,4 +98,11 @@ def test_forget_on_a_machine_without_a_ledger_deletes_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIVIDEO_STATE_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("AIVIDEO_API_KEY", KEY)
     assert forget(capsys)[0::2] == (0, "aivideo-mcp: 0 records deleted\n")
+
+
+def test_forget_without_a_key_says_that_it_does_not_know_whose_records(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, told = forget(capsys, "--all")
+    assert (code, told.count("\n")) == (2, 1)
+    assert "AIVIDEO_API_KEY is not set" in told

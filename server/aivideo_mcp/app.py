@@ -34,8 +34,9 @@ Makes videos with AIVideoMaker; each video costs credits, charged when it is cre
 One video: generate_video. It takes minutes; if it answers PROGRESS, call it again with only the taskId it gave.
 Several at once: create_generation for each, then generate_video with each taskId.
 Tell the user the price first (quote_generation); a CONFIRMATION_REQUIRED is theirs to answer, never yours.
-Never repeat a create because an answer was slow or lost: that pays twice. list_tasks finds ids that were lost.
-Files vanish upstream after 24 hours: download_video saves them.
+After a slow or lost answer make the same generate_video call again, unchanged: it joins and pays nothing. After
+create_generation look into list_tasks first, which finds ids that were lost: the same call would pay again.
+Files vanish upstream after 24 hours: download_video saves them, if the user has set an output folder.
 """
 SANDBOX_NOTE = "THIS IS A SANDBOX: no real video is made and no real credits are spent; files are sample clips.\n"
 

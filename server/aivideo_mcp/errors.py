@@ -219,7 +219,7 @@ class NotSent(NetworkError):
 
 
 class UnknownError(AivideoError):
-    """The upstream's answer could not be understood."""
+    """The upstream's answer could not be understood, or the ledger cannot be used; the message says which."""
 
     code = "UNKNOWN_ERROR"
     advice = ("Try the same call again in a minute.",)
@@ -228,9 +228,7 @@ class UnknownError(AivideoError):
 class BrokenAnswer(UnknownError):
     """What came back is no answer of the API: HTML, nothing, half a document, too much."""
 
-    advice = (
-        "Try the same call again in a minute; if it stays so, check AIVIDEO_BASE_URL: aivideo-mcp doctor does.",
-    )
+    advice = ("Try the same call again in a minute; if it stays so, check AIVIDEO_BASE_URL: aivideo-mcp doctor does.",)
 
 
 class Redirected(UnknownError):
@@ -242,7 +240,9 @@ class Redirected(UnknownError):
 class LedgerUnavailable(AivideoError):
     """The ledger cannot be read or written, and nothing is paid for without a record."""
 
-    advice = ("Ask the user to free disk space or to set AIVIDEO_STATE_DIR to a folder that can be written.",)
+    advice = (
+        "Ask the user to free disk space, mend the folder's permissions, or set AIVIDEO_STATE_DIR to another folder.",
+    )
 
 
 class SubmissionUncertain(AivideoError):

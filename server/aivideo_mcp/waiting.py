@@ -13,7 +13,7 @@ from aivideo_mcp.errors import AivideoError, DownloadFailed, TaskNotFound, Unkno
 from aivideo_mcp.history import Histories
 from aivideo_mcp.media import Shelf
 from aivideo_mcp.reporting import Report, Tell
-from aivideo_mcp.tasks import Task
+from aivideo_mcp.tasks import Status, Task
 from aivideo_mcp.watcher import Watcher
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,8 @@ class Waits:
             await watch()
         if failure:
             failure.task_id = task.id
-            failure.next_steps = (f'Call get_task with taskId "{task.id}" later; do not create it again.',)
+            if not (isinstance(failure, TaskNotFound) and task.state is Status.UNKNOWN):  # an id that was never seen
+                failure.next_steps = (f'Call get_task with taskId "{task.id}" later; do not create it again.',)
             raise failure
         if not waited.task.state.terminal:
             waited = Waited(task.model_copy(update={"status": report.status}), joined)

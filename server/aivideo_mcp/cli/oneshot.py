@@ -49,16 +49,17 @@ async def _call(name: str, given: dict[str, Any], settings: Settings) -> bool:
 
     tool = next(tool for tool in TOOLS if tool.name == name)
     line = ProgressLine()
-    async with open_workflow(settings) as workflow, anyio.create_task_group() as group:
+    async with open_workflow(settings) as workflow:
+        async with anyio.create_task_group() as group:
 
-        async def turn() -> None:
-            while True:
-                await anyio.sleep(0.1)
-                line.turn()
+            async def turn() -> None:
+                while True:
+                    await anyio.sleep(0.1)
+                    line.turn()
 
-        group.start_soon(turn)
-        envelope = await tool.call(workflow, Call(given, line.tell, seen=True, asker=TerminalAsker(line)))
-        group.cancel_scope.cancel()
+            group.start_soon(turn)
+            envelope = await tool.call(workflow, Call(given, line.tell, seen=True, asker=TerminalAsker(line)))
+            group.cancel_scope.cancel()
         line.close()
         print(json.dumps(envelope.model_dump(mode="json", by_alias=True), indent=2), flush=True)
         if tool.hands_over and envelope.outcome and envelope.task_id:
@@ -70,8 +71,16 @@ def forget(arguments: argparse.Namespace) -> int:
     """Delete this account's records from the ledger."""
     from aivideo_mcp.ledger import Ledger  # noqa: PLC0415 - only where it is asked for
 
+    settings = process_settings()
+    note_variables(process_survey())
+    if settings.api_key is None:
+        raise ConfigurationError(
+            "forget deletes the records of one key's account, and AIVIDEO_API_KEY is not set. Set it, and "
+            "AIVIDEO_BASE_URL and AIVIDEO_STATE_DIR, as your client has them"
+        )
+
     async def forgetting() -> int:
-        ledger = Ledger(process_settings())
+        ledger = Ledger(settings)
         try:
             return await ledger.forget(arguments.days, open_too=arguments.all)
         finally:

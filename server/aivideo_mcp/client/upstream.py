@@ -15,7 +15,16 @@ import anyio.to_thread
 
 from aivideo_mcp.client.connection import LARGE, Connection
 from aivideo_mcp.contracts import Contract
-from aivideo_mcp.errors import BrokenAnswer, NetworkError, NotSent, Redirected, SubmissionUncertain
+from aivideo_mcp.errors import (
+    BrokenAnswer,
+    NetworkError,
+    NotSent,
+    PageNotFound,
+    Redirected,
+    SubmissionUncertain,
+    TaskNotFound,
+    UnknownError,
+)
 from aivideo_mcp.tasks import Account, Listed, Quote, Sighting, Status, Submission, Task, read_word
 
 T = TypeVar("T")
@@ -61,6 +70,8 @@ class Upstream(Connection):
             return _present(Submission.read(body, request.model, idempotency_key), "task id")
         except NotSent:
             raise
+        except TaskNotFound as wrong:  # no task was asked for
+            raise UnknownError(wrong.message, next_steps=PageNotFound.advice) from None
         except (NetworkError, BrokenAnswer, Redirected) as lost:
             raise _uncertain(idempotency_key, lost.message) from None
 

@@ -81,7 +81,9 @@ class Sending:
             order = await self._about_to_send(order)
             return await self._post(order)
         except SubmissionUncertain as lost:
-            return await self._recover(order, lost, self._timeout)
+            made = await self._recover(order, lost, self._timeout)
+            self._accounts.note_charge()  # it was this call's, whichever of its sendings the upstream took
+            return Made(made.submission.model_copy(update={"idempotent_replay": False}), joined=False)
         except AivideoError as refusal:
             await noted(self._ledger.drop(order.intent))
             raise _ours(refusal, order.intent) from None

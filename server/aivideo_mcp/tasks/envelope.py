@@ -57,5 +57,6 @@ class Envelope(BaseModel):
         task = f"task {self.task_id}" if self.task_id else ""
         lines = [" ".join(filter(None, (head, f"({task})" if head and task else task)))]
         lines += self.data.lines() if self.data else []
+        lines += [f"retryAfter: {self.retry_after:g}"] if self.retry_after is not None else []
         lines += [f"Next: {step}" for step in self.next_steps]
         return "\n".join(filter(None, lines))

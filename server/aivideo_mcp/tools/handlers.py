@@ -60,13 +60,13 @@ async def generate(workflow: Workflow, call: Call) -> Envelope:
         if others := sorted({*fields, *options} - {"taskId", "maxWaitSeconds"}):
             raise InvalidPayload(f"taskId stands alone: it cannot be combined with {', '.join(others)[:200]}")
         task_id = check_task_id(options["taskId"])
-        return _outcome(await workflow.resume(task_id, terms, call.tell, seen=call.seen))
+        return _outcome(await workflow.resume(task_id, terms, call.tell, seen=call.seen), workflow)
     request = await _request(workflow, call, fields)
 
     async def make(terms: Terms) -> Waited:
         return await workflow.generate(request, terms, call.tell, seen=call.seen)
 
-    return _outcome(await agreed(workflow, call, request, terms, make))
+    return _outcome(await agreed(workflow, call, request, terms, make), workflow)
 
 
 async def quote(workflow: Workflow, call: Call) -> Envelope:
@@ -85,13 +85,15 @@ async def quote(workflow: Workflow, call: Call) -> Envelope:
 async def status(workflow: Workflow, call: Call) -> Envelope:
     """Look at a task's state."""
     seen = await workflow.upstream.status(check_task_id(alone(call.arguments, "taskId")))
-    return Envelope(ok=True, status=Status.read(seen.status), task_id=seen.id, data=seen, next_steps=_after(seen))
+    return Envelope(
+        ok=True, status=Status.read(seen.status), task_id=seen.id, data=seen, next_steps=_after(seen, workflow)
+    )
 
 
 async def task(workflow: Workflow, call: Call) -> Envelope:
     """Fetch all that is known of a task."""
     task = await workflow.history.task(check_task_id(alone(call.arguments, "taskId")))
-    steps = _after(task)
+    steps = _after(task, workflow)
     if task.state is Status.COMPLETED and task.video_url is None and task.file is None:
         steps = ("The upstream names no file that is safe to fetch. Look again in a minute; do not create it again.",)
     return Envelope(ok=True, status=task.state, task_id=task.id, data=task, next_steps=steps)
@@ -163,7 +165,7 @@ def _weight(value: object) -> int:
     return sum(map(_weight, value)) if isinstance(value, list) else 0
 
 
-def _outcome(waited: Waited) -> Envelope:
+def _outcome(waited: Waited, workflow: Workflow) -> Envelope:
     """The envelope of a wait, however it ended."""
     task = waited.task
     joined = _joined(joined=waited.joined)
@@ -173,7 +175,7 @@ def _outcome(waited: Waited) -> Envelope:
     if task.state is not Status.COMPLETED:
         steps = (
             f'It is still running and paid for. Call generate_video with taskId "{task.id}" to go on waiting.',
-            "Do not create it again: that is a second charge.",
+            "Changed arguments or a new idempotencyKey would be a second charge.",
         )
         status = task.state if task.state is Status.UNKNOWN else Status.PROGRESS
         steps = (*joined, *steps)
@@ -189,7 +191,7 @@ def _outcome(waited: Waited) -> Envelope:
             next_steps=later,
         )
         return _ended_badly(lost, task)
-    steps = (*joined, *_after(task))
+    steps = (*joined, *_after(task, workflow))
     if waited.unsaved:
         after = () if isinstance(waited.unsaved, UnsafeAddress) else steps
         steps = (f"The video could not be saved: {waited.unsaved.message}", *waited.unsaved.next_steps, *after)
@@ -206,14 +208,15 @@ def _ended_badly(failure: AivideoError, task: Task) -> Envelope:
     return Envelope.failure(failure, status=task.state, data=task)
 
 
-def _after(task: Task | Sighting) -> tuple[str, ...]:
+def _after(task: Task | Sighting, workflow: Workflow) -> tuple[str, ...]:
     """What makes sense for a task in this state."""
     match Status.read(task.status):
         case Status.COMPLETED if isinstance(task, Task) and task.file is not None:
             return ("Give the user file, the saved video; videoUrl works until expiresAt.",)
         case Status.COMPLETED:
-            told = "Give the user videoUrl (get_task has it) or save it with download_video"
-            return (f"{told}: the upstream deletes the file after 24 hours.",)
+            told = "Give the user videoUrl" if isinstance(task, Task) else "get_task has videoUrl for the user"
+            save = ", or save it with download_video" if workflow.shelf else ""
+            return (f"{told}{save}: the upstream deletes the file after 24 hours.",)
         case Status.FAILED | Status.CANCEL:
             return ("get_task shows the reason and creditsRefunded.",)
         case Status.SUBMITTED | Status.PROGRESS:
