@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,20 @@ def test_an_answer_that_holds_no_whole_text_is_sent_and_the_server_goes_on(tmp_p
         assert process.stdin
         process.stdin.close()
         ended(process)
+
+
+def test_a_server_that_breaks_is_gone_although_its_client_says_nothing_more() -> None:
+    breaking = "from aivideo_mcp import cli, receipts; receipts.Receipts.written = None; cli.main(['serve'])"
+    pipe = subprocess.PIPE
+    command = [COMMAND[0], "-c", breaking]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment()) as process:
+        try:
+            speak(process, hello()[0])
+            process.wait(60)
+        finally:
+            process.kill()
+        assert process.stderr
+        assert b"TypeError" in process.stderr.read()
 
 
 async def test_a_client_that_cancels_stops_the_polling_and_the_task_lives() -> None:

@@ -36,13 +36,16 @@ async def serve_stdio(server: MCPServer, closing: Closing, written: Written) -> 
     inbox, received = anyio.create_memory_object_stream[SessionMessage | Exception]()
     sent, outbox = anyio.create_memory_object_stream[SessionMessage]()
     pipes = _Pipes(inbox, sent.clone(), outbox, closing, written)
-    async with anyio.create_task_group() as group:
-        group.start_soon(_end_on_signal, closing)
-        group.start_soon(pipes.read)
-        async with anyio.create_task_group() as writing:
-            writing.start_soon(pipes.write)
-            await inside.run(received, sent, inside.create_initialization_options())
-        group.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_end_on_signal, closing)
+            group.start_soon(pipes.read)
+            async with anyio.create_task_group() as writing:
+                writing.start_soon(pipes.write)
+                await inside.run(received, sent, inside.create_initialization_options())
+            group.cancel_scope.cancel()
+    finally:
+        end_in_time()  # a mistake of ours too: the thread that reads would keep a silent process until the next line
 
 
 class _Pipes:
