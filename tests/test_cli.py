@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
+import logging
 import os
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -17,7 +20,8 @@ from typing import Any
 import anyio
 import pytest
 
-from aivideo_mcp.console import ProgressLine
+from aivideo_mcp.cli import serving
+from aivideo_mcp.console import Log, ProgressLine
 from aivideo_mcp.tools import TOOLS
 from tests.pictures import PNG
 from tests.processes import COMMAND, environment, listening, start, tools_of
@@ -180,6 +184,42 @@ async def test_a_taken_sandbox_port_is_one_line_and_exit_two() -> None:
     assert code == 2
     assert re.fullmatch(rf"aivideo-mcp: --port {port} cannot be listened on: another program has it.* --port 0\n", err)
     assert "Traceback" not in err
+
+
+async def test_a_fault_beside_the_sandbox_is_not_told_as_one_of_its_port() -> None:
+    arguments = argparse.Namespace(speed=None, credits=None, fault=[])
+    with pytest.raises(FileNotFoundError):
+        async with serving._running_sandbox(arguments):
+            raise FileNotFoundError("No usable temporary directory")
+
+
+def test_a_long_line_of_the_log_waits_for_no_reader() -> None:
+    """A pipe that has room takes a page; the rest of a traceback would wait."""
+    reading, writing = os.pipe()
+    with open(reading, "rb", 0) as pipe, open(writing, "w") as stderr:  # noqa: PTH123 - both are numbers
+        logger = logging.Logger("test")  # noqa: LOG001 - one that no other test has
+        logger.addHandler(Log(stderr))
+        for _ in range(100):
+            logger.error("x" * 999)
+        pipe.read(2 * select.PIPE_BUF)
+        thread = threading.Thread(target=logger.error, args=("y" * 100_000,), daemon=True)
+        thread.start()
+        thread.join(60)
+        stuck = thread.is_alive()
+        while stuck and thread.is_alive():
+            pipe.read(select.PIPE_BUF)
+        os.set_blocking(reading, False)
+        assert not stuck
+        assert b"y" * 1000 in b"".join(iter(lambda: pipe.read(2**20), None))
+
+
+def test_a_log_that_cannot_be_written_is_no_fault_of_who_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    with open(os.devnull, "w") as stderr:  # noqa: PTH123 - a device
+        log = Log(stderr)
+    logger = logging.Logger("test")  # noqa: LOG001 - one that no other test has
+    logger.addHandler(log)
+    logger.error("a task was paid for")
+    assert "a task was paid for" in capsys.readouterr().err
 
 
 def test_who_starts_it_by_hand_is_told_that_it_waits_for_a_client() -> None:

@@ -297,7 +297,7 @@ async def test_a_ledger_that_is_damaged_is_told(tmp_path: Path) -> None:
 async def test_paths_that_no_encoding_can_write_are_told_all_the_same(tmp_path: Path) -> None:
     folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b[31m\xc3\xa9")
     for encoding in ("ascii", "utf-8"):
-        env = {"AIVIDEO_OUTPUT_DIR": folder, "PYTHONIOENCODING": encoding, "AIVIDEO_BASE_URL": "http://127.0.0.1:9"}
+        env = {"XDG_STATE_HOME": folder, "PYTHONIOENCODING": encoding, "AIVIDEO_BASE_URL": "http://127.0.0.1:9"}
         code, out = await command(env=env)
         assert code == 1
         assert r"\udcff\x1b[31m" in out
@@ -441,6 +441,15 @@ def test_a_folder_that_cannot_be_made_or_is_nearly_full_is_told(tmp_path: Path) 
     assert written("f", tmp_path, 10**18, "AIVIDEO_STATE_DIR").state is State.WARN
     assert "made when it is needed" in written("f", tmp_path / "a" / "b", 0, "AIVIDEO_STATE_DIR").finding
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_whose_space_nobody_knows_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(_: Path) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("shutil.disk_usage", stale)
+    check = written("f", tmp_path, 0, "AIVIDEO_STATE_DIR")
+    assert (check.state, "Stale file handle" in check.finding) == (State.FAIL, True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder that not even root can write to")

@@ -112,8 +112,8 @@ def slow(seconds: float, then: Break | None = None) -> Break:
                 await anyio.sleep(seconds)
             return work()
 
-        ledger._run_sync = slowly
-        stack.callback(setattr, ledger, "_run_sync", at_once)
+        ledger._access._run_sync = slowly
+        stack.callback(setattr, ledger._access, "_run_sync", at_once)
         if then:
             then(stack, ledger)
 

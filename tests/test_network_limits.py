@@ -386,6 +386,17 @@ async def test_calls_that_wait_for_something_else_keep_nobody_from_beginning() -
     assert not rooms._starts._waiting
 
 
+async def test_methods_that_nobody_knows_leave_nothing_behind() -> None:
+    rooms = Rooms(PlainTextResponse("no"), Limits())
+
+    async def send(_message: Message) -> None:
+        pass
+
+    for number in range(100):
+        await rooms({**posted(), "method": f"METHOD-{number}"}, silence, send)
+    assert not rooms._taken
+
+
 @pytest.mark.parametrize("rounds", range(5))
 async def test_who_leaves_while_waiting_for_a_turn_holds_up_nobody(rounds: int) -> None:
     """At whatever moment: in the line, called, or about to begin."""
@@ -438,12 +449,20 @@ async def silence(*_: object) -> Any:
     await anyio.sleep_forever()
 
 
-async def test_who_was_answered_before_and_probes_are_read_before_a_crowd_of_newcomers() -> None:
+@pytest.mark.parametrize("slowness", [0.0, 1.0])
+async def test_who_was_answered_before_and_probes_are_read_before_a_crowd_of_newcomers(slowness: float) -> None:
+    """Also where one reading takes a whole round."""
     order: list[str] = []
+
+    class Loop:
+        call_soon = asyncio.get_running_loop().call_soon
+
+        def time(self) -> float:
+            return len(order) * slowness
 
     class Heard:
         def __init__(self, name: str) -> None:
-            self.name, self.loop = name, asyncio.get_running_loop()
+            self.name, self.loop = name, Loop()
 
         def read(self) -> None:
             order.append(self.name)

@@ -346,6 +346,14 @@ def test_an_output_folder_must_not_be_a_file(tmp_path: Path) -> None:
     assert "is not a folder" in fault("AIVIDEO_OUTPUT_DIR", str(file))
 
 
+@pytest.mark.parametrize("variable", ["AIVIDEO_OUTPUT_DIR", "AIVIDEO_STATE_DIR", "AIVIDEO_IMAGE_DIRS"])
+def test_a_folder_of_which_no_client_could_be_told_is_refused(variable: str) -> None:
+    """JSON holds no bytes: the answer with a file's path could not be sent, after the video was paid for."""
+    line = fault(variable, os.fsdecode(b"/videos/\xff"))
+    assert "bytes that are no text" in line
+    assert line.isascii()
+
+
 def test_image_folders_are_separated_as_in_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     one, two = tmp_path / "my pictures", tmp_path / "not there yet"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from aivideo_mcp.tools import TOOLS
-from tests.fakes import T2V
+from tests.fakes import KEY, T2V
 from tests.pictures import JPEG, PNG, WEBP, data_uri, png_of_size
-from tests.processes import COMMAND, connected, environment, hello, listening, speak, start
+from tests.processes import COMMAND, connected, ended, environment, greeted, heard, hello, listening, speak, start
 
 pytestmark = pytest.mark.anyio
 
@@ -190,6 +192,36 @@ async def test_network_transports_end_in_order_even_with_a_call_open(transport: 
             group.cancel_scope.cancel()
         assert "Traceback" not in serving.stderr()
         assert "ERROR" not in serving.stderr()
+
+
+def test_an_answer_that_holds_no_whole_text_is_sent_and_the_server_goes_on(tmp_path: Path) -> None:
+    state = tmp_path / os.fsdecode(b"\xff")
+    state.touch()  # a file: the ledger in it cannot be used, and the answer says where
+    env = {"AIVIDEO_API_KEY": KEY, "AIVIDEO_BASE_URL": "http://127.0.0.1:9", "XDG_STATE_HOME": str(state)}
+    with greeted(env=env) as process:
+        speak(process, {"id": 2, "method": "tools/call", "params": {"name": "create_generation", "arguments": T2V}})
+        answer = heard(process)
+        assert answer["id"] == 2
+        assert "?/aivideo-mcp cannot be used" in answer["result"]["structuredContent"]["errorMessage"]
+        speak(process, {"id": 3, "method": "ping"})
+        assert heard(process)["id"] == 3
+        assert process.stdin
+        process.stdin.close()
+        ended(process)
+
+
+def test_a_server_that_breaks_is_gone_although_its_client_says_nothing_more() -> None:
+    breaking = "from aivideo_mcp import cli, receipts; receipts.Receipts.written = None; cli.main(['serve'])"
+    pipe = subprocess.PIPE
+    command = [COMMAND[0], "-c", breaking]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment()) as process:
+        try:
+            speak(process, hello()[0])
+            process.wait(60)
+        finally:
+            process.kill()
+        assert process.stderr
+        assert b"TypeError" in process.stderr.read()
 
 
 async def test_a_client_that_cancels_stops_the_polling_and_the_task_lives() -> None:

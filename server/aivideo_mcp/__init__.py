@@ -5,12 +5,13 @@ The rooms, each importing only from those below it (enforced by import-linter):
     cli, demo     commands and what they print
     doctor        what of all that a server needs is right, what is wrong, what to do
     transports    stdio with signals, SSE, streamable HTTP
-    app           the table of tools becomes an MCP server; the one error boundary
+    app           the table of tools becomes an MCP server
+    console       words for people, and the log, on stderr
     offers        resources, subscriptions, prompts, completions
     sandbox       the embedded upstream: same contracts, own state machine, real MP4 clips
     asking        how a client, and the user behind it, is asked
     receipts      when an answer has left this server
-    tools         the table of tools, in our own types
+    tools         the table of tools, in our own types; the one error boundary
     workflow      create -> wait -> fetch -> save
     waiting       waiting for one task: watched, told, saved
     reporting     what a waiting caller is told

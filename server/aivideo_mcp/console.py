@@ -12,6 +12,7 @@ from typing import TextIO
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ASCII_FRAMES = "|/-\\"
+_SURE = getattr(select, "PIPE_BUF", 4096) // 10  # characters that fit a pipe with room, as escapes of ten bytes each
 
 
 def say(line: str) -> None:
@@ -22,15 +23,25 @@ def say(line: str) -> None:
 
 
 class Log(logging.StreamHandler[TextIO]):
-    """The log on stderr, which some clients never read: a line for which their pipe has no room is lost.
+    """The log on stderr, which some clients never read: what their pipe has no room for is lost.
 
     Written all the same it would hold up the server, signals included, until somebody reads.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, if that is possible at once."""
-        if sys.platform == "win32" or self.stream.isatty() or select.select([], [self.stream], [], 0)[1]:
-            super().emit(record)
+        """Write as much of a record as is possible at once; a fault is nobody's who logs."""
+        try:
+            text = self.format(record) + self.terminator
+            for start in range(0, len(text), _SURE):
+                if not self._has_room():
+                    break
+                self.stream.write(text[start : start + _SURE])
+                self.flush()
+        except Exception:  # noqa: BLE001 - as logging's own handlers do
+            self.handleError(record)
+
+    def _has_room(self) -> bool:
+        return sys.platform == "win32" or self.stream.isatty() or bool(select.select([], [self.stream], [], 0)[1])
 
 
 class ProgressLine:

@@ -104,6 +104,8 @@ def folder(text: str) -> Path:
         taken = path.exists() and not path.is_dir()
     except (OSError, RuntimeError):
         raise ValueError("is not a path that can be looked at") from None
+    if any("\ud800" <= character <= "\udfff" for character in str(path)):  # bytes that are no UTF-8
+        raise ValueError("holds bytes that are no text, and no client could be told of a file in it")
     if not path.is_absolute():
         raise ValueError(_relative(text))
     if taken:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -73,7 +73,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
                 async def closing() -> None:
                     await workflow.aclose()
-                    if arguments.sandbox and process_settings().state_dir is None:
+                    if arguments.sandbox and survey.settings.state_dir is None:
                         shutil.rmtree(settings.state_folder, ignore_errors=True)  # an exit by signal unwinds nothing
 
                 if address and listener:
@@ -152,10 +152,11 @@ async def _running_sandbox(arguments: argparse.Namespace, port: int = 0) -> Asyn
         )
     except ValueError as fault:
         raise ConfigurationError(f"the sandbox cannot be set up so: {fault}") from None
-    try:
-        async with running_sandbox(options) as running:
-            yield running
-    except OSError as fault:
-        from aivideo_mcp.transports.address import why_no_port  # noqa: PLC0415 - seldom needed
+    async with AsyncExitStack() as stack:
+        try:
+            running = await stack.enter_async_context(running_sandbox(options))
+        except OSError as fault:
+            from aivideo_mcp.transports.address import why_no_port  # noqa: PLC0415 - seldom needed
 
-        raise ConfigurationError(f"--port {port} cannot be listened on: {why_no_port(fault)}") from None
+            raise ConfigurationError(f"--port {port} cannot be listened on: {why_no_port(fault)}") from None
+        yield running

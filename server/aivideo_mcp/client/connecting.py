@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aivideo_mcp.errors import NotSent
 from aivideo_mcp.settings import Settings
 
-_ONLINE: Final = "Check that this machine is online, and AIVIDEO_BASE_URL."
+ONLINE: Final = "Check that this machine is online, and AIVIDEO_BASE_URL."
 _PROXY: Final = "Check HTTPS_PROXY, ALL_PROXY and NO_PROXY."
 
 
@@ -56,7 +56,7 @@ def _unconnected(fault: BaseException, settings: Settings, *, proxied: bool) -> 
     if secure is not None:
         finding = f"no secure connection to {address.netloc} (TLS): {secure.reason or 'the handshake failed'}"
         return finding, "Check the port and the https in AIVIDEO_BASE_URL, and any proxy in between."
-    where, advice = address.netloc, _ONLINE
+    where, advice = address.netloc, ONLINE
     if proxied:
         where, advice = "the proxy that the environment names", _PROXY
     if any(isinstance(cause, socket.gaierror) for cause in found):

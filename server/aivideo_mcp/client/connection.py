@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
@@ -131,7 +130,7 @@ class Connection:
         state_alone: bool = False,
     ) -> dict[str, Any]:
         from aivideo_mcp.client.exchange import MAX_ANSWER, SMALL_ANSWER  # noqa: PLC0415 - loaded by now
-        from aivideo_mcp.client.judging import judge  # noqa: PLC0415 - the same
+        from aivideo_mcp.client.judging import judge, read_date  # noqa: PLC0415 - the same
 
         assert self._settings.api_key is not None
         sent = {"key": self._settings.api_key, "Accept": "application/json", **(headers or {})}
@@ -140,7 +139,7 @@ class Connection:
         ceiling = MAX_ANSWER if path.startswith("/tasks") and not state_alone else SMALL_ANSWER
         reply = await exchange.send(method, "/api/v1" + path, sent, content, ceiling)
         self._notice_sandbox(reply.headers.get(_SANDBOX_HEADER))
-        self.date = _date(reply.headers.get("date", ""))
+        self.date = read_date(reply.headers.get("date", ""))
         verdict = functools.partial(
             judge, reply, now=self.date or self._now(), secret=self._settings.api_key, state_alone=state_alone
         )
@@ -153,11 +152,3 @@ class Connection:
             except ValueError:
                 speed = 1.0
             self.sandbox_speed = min(max(speed, 0.001), 1e6) if math.isfinite(speed) else 1.0
-
-
-def _date(header: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return None
-    return date.replace(tzinfo=date.tzinfo or UTC)

@@ -1,6 +1,6 @@
 """One exchange with the upstream over HTTP: bounded in time and size, and repeated where that is safe.
 
-One of the two modules that import httpx (and the one for tenacity, which does the repeating); `upstream` imports it
+One of the two modules that import httpx (and the one for tenacity, which does the repeating); `connection` imports it
 in a worker thread at the first call, so that neither costs anything at start.
 """
 

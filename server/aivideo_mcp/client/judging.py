@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
+from aivideo_mcp.client.connection import LARGE
 from aivideo_mcp.client.exchange import Reply
 from aivideo_mcp.errors import (
     AivideoError,
@@ -43,7 +44,6 @@ LONGEST_PAUSE: Final = 3600.0  # seconds; a Retry-After beyond it is taken for a
 USUAL_PAUSE: Final = 60.0  # seconds; the query limit is per minute
 
 _SECRET: Final = 8  # characters from which on a key is secret
-_LARGE: Final = 256 * 1024  # characters of an answer, from which on it is judged in a thread
 _SHOWN: Final = 16 * 1024  # characters of one text of which a part may be shown
 _BY_STATUS: Final[Mapping[int, type[AivideoError]]] = {
     400: InvalidPayload,
@@ -103,7 +103,7 @@ def _read_object(body: bytes, secret: str) -> dict[str, Any] | None:
 
 def _may_echo(text: str, value: object, echoes: tuple[str, ...]) -> bool:
     """Whether it is worth to go through a value text by text, which takes thirty times as long as reading it."""
-    if len(text) > _LARGE:  # is read in a thread, and is slow to write anew
+    if len(text) > LARGE:  # is read in a thread, and is slow to write anew
         return True
     lower = (json.dumps(value, ensure_ascii=False) if "\\" in text else text).lower()  # undoes what JSON escaped
     return any(echo in lower for echo in echoes)
@@ -174,12 +174,19 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
     try:
         seconds = float(header)
     except ValueError:
-        try:
-            date = parsedate_to_datetime(header)
-        except (ValueError, OverflowError):
+        if (date := read_date(header)) is None:
             return None
-        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
+        seconds = (date - now).total_seconds()
     return min(seconds, LONGEST_PAUSE) if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def read_date(header: str) -> datetime | None:
+    """The time that a header names, as UTC where it names no zone; None where it names no time."""
+    try:
+        date = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC)
 
 
 def _kind_of(reply: Reply) -> str:

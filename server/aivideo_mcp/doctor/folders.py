@@ -23,7 +23,11 @@ def written(name: str, folder: Path, least: int, variable: str) -> Check:
     if fault := fault_of_folder(folder):
         return Check(name, State.FAIL, f"{fault}.", f"Mend its permissions, or set {variable} to another folder.")
     there = nearest(folder)
-    free = shutil.disk_usage(there).free
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError as unknown:
+        finding = f"the space in {there} cannot be told: {unknown.strerror or unknown}."
+        return Check(name, State.FAIL, finding, f"Set {variable} to another folder.")
     how = "can be written to" if there == folder else "is not there yet, and is made when it is needed"
     finding = f"{folder} {how}; {free // _MEGA} MB are free."
     if free < least:

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 
 from aivideo_mcp.client import Upstream
-from aivideo_mcp.client.connecting import causes
+from aivideo_mcp.client.connecting import ONLINE, causes
 from aivideo_mcp.contracts import MODELS
 from aivideo_mcp.doctor.environment import cheapest
 from aivideo_mcp.doctor.report import Check, State
@@ -26,7 +26,6 @@ from aivideo_mcp.tasks import Account, quoted
 
 _SHOWN: Final = 20  # names at most; the upstream may list any number
 _URL: Final = "Check AIVIDEO_BASE_URL: it must be the API's own address, such as https://aivideomaker.ai."
-_ONLINE: Final = "Check that this machine is online, and AIVIDEO_BASE_URL."
 _PREFIX: Final = "ak_"
 
 
@@ -90,7 +89,7 @@ def _unreached(failure: AivideoError) -> Check:
     elif isinstance(failure, Redirected | TaskNotFound | BrokenAnswer):
         advice = _URL
     elif any(isinstance(cause, TimeoutError) for cause in causes(failure)):
-        advice = f"{_ONLINE} If it is only slow, raise AIVIDEO_TIMEOUT_MS."
+        advice = f"{ONLINE} If it is only slow, raise AIVIDEO_TIMEOUT_MS."
     return Check("upstream", State.FAIL, failure.message, advice)
 
 

@@ -1,4 +1,4 @@
-"""The query budget: so many in any minute, counted in the ledger for all processes, or in memory where that fails.
+"""The query budget: so many in any minute, counted in the ledger for all processes.
 
 A minute of a sandbox is as much shorter as the sandbox is faster. A query counts for its own process's minute or the
 reader's, whichever is shorter: a process that does not know yet how fast its upstream is stands in nobody's way for

@@ -44,6 +44,7 @@ class Crowd:
         self.quiet: dict[Connection, None] = {}
         """Those that are not being answered, the longest quiet first."""
         self._heard: tuple[deque[Connection], deque[Connection]] = deque(), deque()
+        self._lines = itertools.cycle(self._heard)
         self._reading = False
 
     def enter(self, connection: Connection) -> None:
@@ -70,10 +71,9 @@ class Crowd:
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         until = loop.time() + _ROUND
-        lines = itertools.cycle(self._heard)
         try:
             while any(self._heard) and loop.time() < until:
-                if line := next(lines):
+                if line := next(self._lines):  # goes on where the last round ended, however few that one read
                     line.popleft().read()
         finally:  # whatever one of them does to the reader, the others are read
             self._reading = any(self._heard)

@@ -36,7 +36,10 @@ class Rooms:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 503."""
         method = scope["method"] if scope["type"] == "http" else ""
-        if self._taken[method] >= self._most.get(method, math.inf):
+        if method not in self._most:
+            await self._app(scope, receive, send)
+            return
+        if self._taken[method] >= self._most[method]:
             await _FULL(scope, receive, send)
             return
         self._taken[method] += 1

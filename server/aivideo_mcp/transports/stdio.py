@@ -6,6 +6,7 @@ not read; so the pipes are served here.
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Final, NoReturn
 
@@ -15,6 +16,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCMessage
+from pydantic_core import PydanticSerializationError
 
 from aivideo_mcp.transports.frames import Frames
 from aivideo_mcp.transports.limits import Limits
@@ -34,13 +36,16 @@ async def serve_stdio(server: MCPServer, closing: Closing, written: Written) -> 
     inbox, received = anyio.create_memory_object_stream[SessionMessage | Exception]()
     sent, outbox = anyio.create_memory_object_stream[SessionMessage]()
     pipes = _Pipes(inbox, sent.clone(), outbox, closing, written)
-    async with anyio.create_task_group() as group:
-        group.start_soon(_end_on_signal, closing)
-        group.start_soon(pipes.read)
-        async with anyio.create_task_group() as writing:
-            writing.start_soon(pipes.write)
-            await inside.run(received, sent, inside.create_initialization_options())
-        group.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_end_on_signal, closing)
+            group.start_soon(pipes.read)
+            async with anyio.create_task_group() as writing:
+                writing.start_soon(pipes.write)
+                await inside.run(received, sent, inside.create_initialization_options())
+            group.cancel_scope.cancel()
+    finally:
+        end_in_time()  # a mistake of ours too: the thread that reads would keep a silent process until the next line
 
 
 class _Pipes:
@@ -103,7 +108,7 @@ class _Pipes:
         """Write what is to go out; nobody else waits for a client that does not read."""
         async with self._outbox:
             async for item in self._outbox:
-                frame = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+                frame = _encoded(item.message) + b"\n"
                 try:
                     await anyio.to_thread.run_sync(_write, self._out, frame, abandon_on_cancel=True)
                 except OSError:  # nobody will hear any more, and stdin is read in a thread that cannot be woken
@@ -111,6 +116,14 @@ class _Pipes:
                 self._written(frame)
                 self._taken.set()
                 self._taken = anyio.Event()
+
+
+def _encoded(message: JSONRPCMessage) -> bytes:
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+    except PydanticSerializationError:  # half a surrogate, which UTF-8 cannot write; a path may hold one
+        told = message.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def _write(wire: int, frame: bytes) -> None:
