@@ -354,3 +354,10 @@ async def test_the_token_is_in_no_log_and_the_flags_reach_the_server() -> None:
             await serving.process.wait()
         assert "sesame" not in serving.stderr()
         assert "Traceback" not in serving.stderr()
+
+
+async def test_a_token_that_can_be_guessed_is_told_and_a_long_one_is_not() -> None:
+    flags = ("serve", "--sandbox", "--transport", "http", "--port", "0")
+    for token, told in (("a", True), ("a" * 16, False)):
+        async with listening(*flags, env={"AIVIDEO_HTTP_TOKEN": token}) as serving:
+            assert ("can be guessed" in serving.stderr()) is told

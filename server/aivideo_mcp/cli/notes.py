@@ -13,6 +13,7 @@ from aivideo_mcp.console import say
 from aivideo_mcp.settings import Settings, Survey
 
 _PATIENCE: Final = 1.0  # seconds that a disk gets; what hangs is for the doctor
+_GUESSED: Final = 16
 _NO_KEY: Final = (
     "tools are listed, but every call that needs the API answers AUTH_FAILED. "
     "Set it in the client's configuration, or start with `serve --sandbox` to try without a key."
@@ -30,6 +31,12 @@ def note_key(survey: Survey) -> None:
     """Say why there is no key."""
     how = "still holds an example's text, which is no key" if survey.placeholder else "is not set"
     say(f"AIVIDEO_API_KEY {how}: {_NO_KEY}")
+
+
+def note_token(token: str | None) -> None:
+    """Say that a token is too short for what others can reach."""
+    if token is not None and len(token) < _GUESSED:
+        say(f"AIVIDEO_HTTP_TOKEN has {len(token)} characters and can be guessed; take {_GUESSED} random ones or more")
 
 
 async def note_folders(settings: Settings) -> None:

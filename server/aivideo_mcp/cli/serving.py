@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from aivideo_mcp.cli.notes import note_folders, note_key, note_variables
+from aivideo_mcp.cli.notes import note_folders, note_key, note_token, note_variables
 from aivideo_mcp.console import say
 from aivideo_mcp.errors import ConfigurationError
 from aivideo_mcp.settings import Settings, process_settings, process_survey
@@ -60,6 +60,7 @@ def serve(arguments: argparse.Namespace) -> int:
                     tuple(arguments.allow_origin),
                 )
                 listener = address.listen()
+                note_token(settings.http_token)
             elif (arguments.host, arguments.port) != (None, None):
                 say(f"--host and --port are of no effect over stdio. To listen: serve --transport http --port {PORT}")
             survey = process_survey()
