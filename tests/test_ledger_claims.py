@@ -183,7 +183,13 @@ async def test_the_key_of_a_task_that_is_gone_makes_another_whose_price_is_asked
     await server.issued(await server.sending(first, 15), "ck1", "SUBMITTED", 15)
     await server.gone("ck1")
     second, role = await server.claim(wanted(key="my-key-01"), fresh=False)
-    assert (role, second.key, second.price, second.credits, second.sent_at) == (Role.SEND, "my-key-01", None, None, None)
+    assert (role, second.key, second.price, second.credits, second.sent_at) == (
+        Role.SEND,
+        "my-key-01",
+        None,
+        None,
+        None,
+    )
     assert await server.spent_today() == 15, "what was paid for a task does not come back because it is gone"
     with pytest.raises(BudgetExceeded):
         await server.sending(second, 15)

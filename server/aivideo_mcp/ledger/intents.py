@@ -56,7 +56,7 @@ class Intents:
                         continue
                     self._set(connection, intent.number, untold=False)
                     return intent, Role.JOIN
-                elif alive(intent):
+                if alive(intent):
                     if fresh and wanted.key is None and not intent.holder.endswith(SWEEP):
                         continue
                     return intent, Role.WAIT

@@ -6,8 +6,10 @@ not read; so the pipes are served here.
 
 from __future__ import annotations
 
+import io
 import os
-from typing import Final, NoReturn
+import selectors
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
 import anyio.to_thread
@@ -19,6 +21,9 @@ from mcp_types import JSONRPCMessage
 from aivideo_mcp.transports.frames import Frames
 from aivideo_mcp.transports.limits import Limits
 from aivideo_mcp.transports.signals import GRACE, Closing, Written, end_in_time, until_signal
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _LAST_FRAMES: Final = 0.5  # seconds for calls to end and what they say to be read, once stdin has ended
 _UNREAD: Final = 4_000  # answers that wait for the client to read; 40 MB of them while they are pings
@@ -78,7 +83,7 @@ class _Pipes:
 
     async def read(self) -> None:
         """Pass on what comes in, until there is no more; then the server has a moment to end by itself."""
-        frames = Frames(os.fdopen(self._in, "rb", closefd=False))
+        frames = Frames(io.BufferedReader(_Waiting(self._in, closefd=False)))
         async with anyio.create_task_group() as refusing:
             async with self._inbox, self._refusals:
                 while frame := await anyio.to_thread.run_sync(frames.next, abandon_on_cancel=True):
@@ -113,10 +118,28 @@ class _Pipes:
                 self._taken = anyio.Event()
 
 
+class _Waiting(io.FileIO):
+    """What comes in, waited for even where the pipe does not wait: a wrapper that shares it may have set that."""
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:  # as FileIO's, which answers None where nothing is there yet
+        while (number := super().readinto(buffer)) is None:
+            _wait(self.fileno(), selectors.EVENT_READ)
+        return number
+
+
 def _write(wire: int, frame: bytes) -> None:
     rest = memoryview(frame)
     while rest:
-        rest = rest[os.write(wire, rest) :]
+        try:
+            rest = rest[os.write(wire, rest) :]
+        except BlockingIOError:  # as above
+            _wait(wire, selectors.EVENT_WRITE)
+
+
+def _wait(wire: int, event: int) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(wire, event)
+        selector.select()
 
 
 async def _send(stream: MemoryObjectSendStream[SessionMessage], message: JSONRPCMessage) -> None:
