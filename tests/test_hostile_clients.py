@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,31 @@ def test_pipes_that_do_not_wait_are_waited_for() -> None:
         assert heard(process)["id"] == 99
         os.close(their_in)
         os.close(their_out)
+        close(process, "stdin")
+        ended(process)
+
+
+def test_a_picture_folder_that_hangs_keeps_no_ping_from_being_answered(tmp_path: Path) -> None:
+    hanging = (
+        "import sys, time; from aivideo_mcp.pictures import PictureFolders; from aivideo_mcp.cli import main;"
+        "PictureFolders.read = lambda *_: time.sleep(600); sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", hanging, "serve", "--sandbox"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment({"AIVIDEO_IMAGE_DIRS": str(tmp_path)}),
+    )
+    with process:
+        speak(process, *hello())
+        assert heard(process)["id"] == 1
+        made = {"name": "quote_generation", "arguments": {"model": "i2v", "image": f"{tmp_path}/a.png", "duration": 5}}
+        speak(process, *({"id": number, "method": "tools/call", "params": made} for number in range(50)))
+        send(process, PING % 99)
+        assert process.stdout
+        assert select.select([process.stdout], [], [], 60)[0]
+        assert heard(process)["id"] == 99
         close(process, "stdin")
         ended(process)
 

@@ -6,10 +6,12 @@ not read; so the pipes are served here.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import selectors
-from typing import TYPE_CHECKING, Final, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -24,6 +26,8 @@ from aivideo_mcp.transports.signals import GRACE, Closing, Written, end_in_time,
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+T = TypeVar("T")
 
 _LAST_FRAMES: Final = 0.5  # seconds for calls to end and what they say to be read, once stdin has ended
 _UNREAD: Final = 4_000  # answers that wait for the client to read; 40 MB of them while they are pings
@@ -75,6 +79,7 @@ class _Pipes:
         self._closing = closing
         self._written = written
         self._taken = anyio.Event()
+        self._threads = anyio.CapacityLimiter(2)  # of their own: all others may hang in a disk that does not answer
         self._in, self._out = os.dup(0), os.dup(1)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -86,7 +91,7 @@ class _Pipes:
         frames = Frames(io.BufferedReader(_Waiting(self._in, closefd=False)))
         async with anyio.create_task_group() as refusing:
             async with self._inbox, self._refusals:
-                while frame := await anyio.to_thread.run_sync(frames.next, abandon_on_cancel=True):
+                while frame := await self._blocking(frames.next):
                     if frame.refused:
                         refusing.start_soon(_send, self._refusals.clone(), frame.message)
                     else:
@@ -110,12 +115,15 @@ class _Pipes:
             async for item in self._outbox:
                 frame = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
                 try:
-                    await anyio.to_thread.run_sync(_write, self._out, frame, abandon_on_cancel=True)
+                    await self._blocking(functools.partial(_write, self._out, frame))
                 except OSError:  # nobody will hear any more, and stdin is read in a thread that cannot be woken
                     await _end(self._closing)
                 self._written(frame)
                 self._taken.set()
                 self._taken = anyio.Event()
+
+    async def _blocking(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
 
 
 class _Waiting(io.FileIO):
