@@ -301,6 +301,9 @@ BAD: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "negative cap": ({**T2V, "maxCredits": -1}, "INVALID_PAYLOAD", ("maxCredits", "0")),
     "half a credit": ({**T2V, "maxCredits": 1.5}, "INVALID_PAYLOAD", ("maxCredits",)),
     "short key": ({**T2V, "idempotencyKey": "short"}, "INVALID_PAYLOAD", ("idempotencyKey", "8 to 128")),
+    "key of spaces": ({**T2V, "idempotencyKey": " " * 8}, "INVALID_PAYLOAD", ("no space at either end",)),
+    "key that begins with a space": ({**T2V, "idempotencyKey": " key-12345"}, "INVALID_PAYLOAD", ("idempotencyKey",)),
+    "key that ends with a space": ({**T2V, "idempotencyKey": "key-12345 "}, "INVALID_PAYLOAD", ("idempotencyKey",)),
     "key with a line break": ({**T2V, "idempotencyKey": "12345678\r\nx: y"}, "INVALID_PAYLOAD", ("idempotencyKey",)),
 }
 

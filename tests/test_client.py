@@ -338,5 +338,13 @@ async def test_only_a_local_upstream_can_say_that_it_is_a_sandbox() -> None:
     assert (foreign.sandbox_speed, local.sandbox_speed) == (None, 60)
 
 
+async def test_what_an_upstream_sets_as_cookies_is_not_sent_back() -> None:
+    network = FakeNetwork(status=reply(task("PROGRESS"), set_cookie=f"a={'x' * 3000}; Path=/"))
+    upstream = network.upstream()
+    for _ in range(2):
+        await upstream.status("ck1")
+    assert "cookie" not in network.requests[-1].headers, "with each the requests would grow, until they are refused"
+
+
 async def test_closing_what_was_never_opened_is_fine() -> None:
     await FakeNetwork().upstream().aclose()

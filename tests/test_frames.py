@@ -109,6 +109,12 @@ def test_a_broken_answer_to_our_own_question_fails_that_question_and_no_request_
     assert refused(rb'{"jsonrpc": "2.0", "id": [3], "error": {"a": "\ud800"}}') == (None, PARSE_ERROR)
 
 
+@pytest.mark.parametrize("elements", ["{}," * 60_000, "[]," * 60_000, "1," * 100_000])
+def test_a_frame_of_countless_members_is_refused_under_its_id(elements: str) -> None:
+    line = f'{{"id": 3, {PING}, "params": {{"a": [{elements}0]}}}}\n'.encode()
+    assert refused(line, 10**6) == (3, INVALID_REQUEST)
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"", b"\n\n \r\n\t\n\xef\xbb\xbf\n"])
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\n\r\n"])
 def test_line_ends_empty_lines_and_byte_order_marks_are_no_frames(start: bytes, end: bytes) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import KEY, T2V
-from tests.processes import COMMAND, ended, environment, greeted, heard, speak, start
+from tests.processes import COMMAND, ended, environment, greeted, heard, hello, speak, start
 
 GENERATE = {
     "id": 2,
@@ -117,6 +119,55 @@ def test_a_client_that_reads_nothing_and_closes_stdin_is_left_within_three_secon
         speak(process, *({"id": number, "method": "tools/list"} for number in range(100)), {"id": 0, "method": "ping"})
         assert process.stdout
         assert select.select([process.stdout], [], [], 10)[0]
+        close(process, "stdin")
+        ended(process)
+
+
+def test_pipes_that_do_not_wait_are_waited_for() -> None:
+    """A wrapper in Node makes those so that it shares with the server it starts."""
+    their_in, our_out = os.pipe()
+    our_in, their_out = os.pipe()
+    for end in (their_in, their_out):
+        os.set_blocking(end, False)
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--sandbox"], stdin=their_in, stdout=their_out, stderr=subprocess.PIPE, env=environment()
+    )
+    process.stdin, process.stdout = os.fdopen(our_out, "wb"), os.fdopen(our_in, "rb")
+    with process:
+        speak(process, *hello())
+        assert heard(process)["result"]["serverInfo"]
+        speak(process, *({"id": number, "method": "tools/list"} for number in range(50)))  # more than a pipe holds
+        assert {heard(process)["id"] for _ in range(50)} == set(range(50))
+        send(process, PING[:20])
+        send(process, PING[20:] % 99)
+        assert heard(process)["id"] == 99
+        os.close(their_in)
+        os.close(their_out)
+        close(process, "stdin")
+        ended(process)
+
+
+def test_a_picture_folder_that_hangs_keeps_no_ping_from_being_answered(tmp_path: Path) -> None:
+    hanging = (
+        "import sys, time; from aivideo_mcp.pictures import PictureFolders; from aivideo_mcp.cli import main;"
+        "PictureFolders.read = lambda *_: time.sleep(600); sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", hanging, "serve", "--sandbox"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment({"AIVIDEO_IMAGE_DIRS": str(tmp_path)}),
+    )
+    with process:
+        speak(process, *hello())
+        assert heard(process)["id"] == 1
+        made = {"name": "quote_generation", "arguments": {"model": "i2v", "image": f"{tmp_path}/a.png", "duration": 5}}
+        speak(process, *({"id": number, "method": "tools/call", "params": made} for number in range(50)))
+        send(process, PING % 99)
+        assert process.stdout
+        assert select.select([process.stdout], [], [], 60)[0]
+        assert heard(process)["id"] == 99
         close(process, "stdin")
         ended(process)
 

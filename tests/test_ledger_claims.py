@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aivideo_mcp.errors import IdempotencyConflict
+from aivideo_mcp.errors import BudgetExceeded, IdempotencyConflict
 from aivideo_mcp.ledger import Ledger, Role
 from tests.fakes import KEY
 from tests.machine import NOON, Machine, claim, lost, running, sent, task_ids, wanted
@@ -175,6 +175,25 @@ async def test_a_refused_key_may_be_used_with_other_arguments(machine: Machine) 
     server = machine.server()
     await server.drop(await sent(server, key="my-key-01"))
     assert await claim(server, "a dog", "my-key-01") is Role.SEND
+
+
+async def test_the_key_of_a_task_that_is_gone_makes_another_whose_price_is_asked_and_counted(machine: Machine) -> None:
+    server = machine.server(daily_credits=20)
+    first, _ = await server.claim(wanted(key="my-key-01"), fresh=False)
+    await server.issued(await server.sending(first, 15), "ck1", "SUBMITTED", 15)
+    await server.gone("ck1")
+    second, role = await server.claim(wanted(key="my-key-01"), fresh=False)
+    assert (role, second.key, second.price, second.credits, second.sent_at) == (
+        Role.SEND,
+        "my-key-01",
+        None,
+        None,
+        None,
+    )
+    assert await server.spent_today() == 15, "what was paid for a task does not come back because it is gone"
+    with pytest.raises(BudgetExceeded):
+        await server.sending(second, 15)
+    assert await server.about("ck1"), "and its id stays"
 
 
 @pytest.mark.parametrize("other", [{"key": f"{KEY}_other"}, {"base_url": "https://other.example.test"}])

@@ -62,6 +62,14 @@ async def test_the_lower_cap_counts_and_goes_along(ours: int | None, theirs: int
     assert network.calls() == ["quote", "generate", "quote"]
 
 
+@pytest.mark.parametrize("limit", [{"daily_credits": 100}, {"confirm_above": 30}])
+async def test_under_a_days_cap_or_a_threshold_the_price_itself_goes_along(limit: dict[str, int]) -> None:
+    network = FakeNetwork(quote=quoted(20), generate=submitted(price=20))
+    async with network.workflow(max_credits=90, **limit) as workflow:
+        await create(workflow, max_credits=80)
+    assert network.requests[-1].headers["x-max-credits"] == "20", "a dearer create would pass by the limit"
+
+
 async def test_what_is_too_dear_is_refused_with_the_cheaper_ways_there_are() -> None:
     network = FakeNetwork(quote=quoted(80))
     async with network.workflow(max_credits=30) as workflow:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from aivideo_mcp.client.cookies import NoCookies
 from aivideo_mcp.client.fence import fenced_pool
 from aivideo_mcp.errors import DownloadFailed, NetworkError, UnsafeAddress
 from aivideo_mcp.settings import Settings
@@ -69,6 +70,7 @@ class Downloads:
             timeout=timeout,
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
             follow_redirects=False,
+            cookies=NoCookies(),
             trust_env=not settings.local_upstream,
         )
         if transport is None:  # set here, since a transport that is handed over puts the proxies off

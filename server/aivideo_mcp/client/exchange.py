@@ -17,6 +17,7 @@ import httpx
 import tenacity
 
 from aivideo_mcp.client.connecting import not_connected, not_set_up
+from aivideo_mcp.client.cookies import NoCookies
 from aivideo_mcp.client.downloads import Downloads, named
 from aivideo_mcp.errors import (
     AivideoError,
@@ -84,6 +85,7 @@ class Exchange:
             timeout=timeout,
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
             follow_redirects=False,
+            cookies=NoCookies(),
             trust_env=trusting,
         )
         self._downloads = Downloads(settings, verify, timeout, transport)

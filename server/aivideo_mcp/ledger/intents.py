@@ -48,15 +48,15 @@ class Intents:
                 if wanted.key is not None and row.digest != wanted.digest:
                     raise IdempotencyConflict("This idempotencyKey was used with other arguments; nothing was sent.")
                 intent = _intent(row)
-                if row.gone_at is not None:  # by its key: the task is no more, so the key may make another
-                    intent = replace(intent, task_id=None, sent_at=None, last_sent_at=None)
-                    self._set(connection, intent.number, task_id=None, sent_at=None, gone_at=None, delivered_at=None)
-                elif intent.task_id is not None:
+                if row.gone_at is not None:  # by its key, which may make another; what that one cost stays spent
+                    self._set(connection, intent.number, idempotency_key=_own_key())
+                    break
+                if intent.task_id is not None:
                     if fresh and wanted.key is None and not row.untold:
                         continue
                     self._set(connection, intent.number, untold=False)
                     return intent, Role.JOIN
-                elif alive(intent):
+                if alive(intent):
                     if fresh and wanted.key is None and not intent.holder.endswith(SWEEP):
                         continue
                     return intent, Role.WAIT
@@ -175,7 +175,7 @@ class Intents:
                 likeness=wanted.words.digest,
                 media=",".join(wanted.media.names),
                 media_likeness=wanted.media.digest,
-                idempotency_key=wanted.key or f"{OWN_KEY}{uuid.uuid4()}",
+                idempotency_key=wanted.key or _own_key(),
                 holder=holder,
                 made_at=now,
             )
@@ -211,6 +211,10 @@ def _intent(row: Row[Any]) -> Intent:
         credits=values["credits"],
         price=values["price"],
     )
+
+
+def _own_key() -> str:
+    return f"{OWN_KEY}{uuid.uuid4()}"
 
 
 def _names(text: str) -> tuple[str, ...]:

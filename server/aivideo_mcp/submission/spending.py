@@ -102,7 +102,8 @@ class Spending:
             code = terms.confirmation_code
             if code is None or not await self._ledger.redeem(code, intent.digest, price):
                 raise ConfirmationRequired(_question(request, quote, wrong=code is not None), price=price)
-        return Bill(price, price if cap is None else cap)
+        # What the user agreed to, or the day has room for, is this price and no other, however high the cap is.
+        return Bill(price, price if cap is None or daily is not None or threshold is not None else cap)
 
     async def _spent(self, most: int) -> int:
         """Credits spent in 24 hours; where it is more than that, refunds that nobody has seen yet are looked for."""

@@ -91,8 +91,11 @@ def _key(value: object) -> str | None:
     if value is None:
         return None
     least, most = _KEY_LENGTH
-    if not (isinstance(value, str) and least <= len(value) <= most and value.isascii() and value.isprintable()):
-        raise InvalidPayload(f"idempotencyKey is not allowed; use {least} to {most} printable ASCII characters")
+    sound = isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
+    if not (isinstance(value, str) and sound and least <= len(value) <= most):  # else no header can carry it
+        raise InvalidPayload(
+            f"idempotencyKey is not allowed; use {least} to {most} printable ASCII characters, no space at either end"
+        )
     return value
 
 

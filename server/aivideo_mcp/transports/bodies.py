@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from aivideo_mcp.transports.limits import RETRY_AFTER, Limits
+from aivideo_mcp.transports.limits import RETRY_AFTER, Limits, parts
 
 _CLOSE: Final = {"Connection": "close"}
 _SWEEP: Final = 1  # second between two of them
@@ -72,6 +72,9 @@ class Bodies:
             held.size += len(message.get("body", b""))
             if held.size > limits.body:
                 raise HTTPException(413, self._too_large)
+            held.parts += parts(message.get("body", b""))
+            if held.parts > limits.body_parts:
+                raise HTTPException(413, f"A request has at most {limits.body_parts} members and entries.")
             if not self._memory.takes(held):
                 held.size = 0
                 raise HTTPException(503, "Too many large requests at once.", RETRY_AFTER)
@@ -110,3 +113,4 @@ class _Held:
 
     def __init__(self) -> None:
         self.size = 0
+        self.parts = 0

@@ -26,7 +26,7 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from aivideo_mcp.transports.limits import MAX_BODY
+from aivideo_mcp.transports.limits import MAX_BODY, MAX_PARTS, parts
 
 _BOM: Final = b"\xef\xbb\xbf"
 _PIECE: Final = 1024 * 1024
@@ -69,6 +69,8 @@ class Frames:
             if len(line) > self._longest and not line.endswith(b"\n"):
                 return self._too_large(line)
             line = line.removeprefix(_BOM)  # some shells begin a pipe with one
+            if parts(line) > MAX_PARTS:  # to parse it would take gigabytes, and the event loop's time
+                return _refusal(INVALID_REQUEST, f"A message has at most {MAX_PARTS} members.", _members(line))
             if line and not line.isspace():
                 return _read(line)
         return None

@@ -9,7 +9,13 @@ from aivideo_mcp.contracts import MAX_IMAGE_BYTES
 
 # The largest call: four pictures of 10 MB as base64, and some room for the rest.
 MAX_BODY: Final = 4 * (MAX_IMAGE_BYTES * 4 // 3 + 4) + 1024 * 1024
+MAX_PARTS: Final = 100_000  # members and entries of one call; each takes a hundred times the memory of its text
 RETRY_AFTER: Final = {"Retry-After": "5"}
+
+
+def parts(text: bytes) -> int:
+    """How many members and entries a JSON text has at most, told without parsing it."""
+    return sum(map(text.count, (b",", b"[", b"{")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Limits:
         head: From the first byte of a request to the end of its headers.
         keep_alive: From a response to the first byte of the next request; longer than a proxy keeps its idle ones.
         body: The largest body, in bytes.
+        body_parts: The most members and entries in one, by its commas and brackets.
         bodies: All of them in memory, in bytes.
         body_free: So much of each body is not counted, so that small calls pass beside the largest ones.
         body_pause: Without a byte of a body.
@@ -44,6 +51,7 @@ class Limits:
     head: float = 10
     keep_alive: float = 30
     body: int = MAX_BODY
+    body_parts: int = MAX_PARTS
     bodies: int = 4 * MAX_BODY
     body_free: int = 64 * 1024
     body_pause: float = 30

@@ -6,9 +6,13 @@ not read; so the pipes are served here.
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import os
-from typing import Final, NoReturn
+import selectors
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -21,6 +25,11 @@ from pydantic_core import PydanticSerializationError
 from aivideo_mcp.transports.frames import Frames
 from aivideo_mcp.transports.limits import Limits
 from aivideo_mcp.transports.signals import GRACE, Closing, Written, end_in_time, until_signal
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+T = TypeVar("T")
 
 _LAST_FRAMES: Final = 0.5  # seconds for calls to end and what they say to be read, once stdin has ended
 _UNREAD: Final = 4_000  # answers that wait for the client to read; 40 MB of them while they are pings
@@ -75,6 +84,7 @@ class _Pipes:
         self._closing = closing
         self._written = written
         self._taken = anyio.Event()
+        self._threads = anyio.CapacityLimiter(2)  # of their own: all others may hang in a disk that does not answer
         self._in, self._out = os.dup(0), os.dup(1)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -83,10 +93,10 @@ class _Pipes:
 
     async def read(self) -> None:
         """Pass on what comes in, until there is no more; then the server has a moment to end by itself."""
-        frames = Frames(os.fdopen(self._in, "rb", closefd=False))
+        frames = Frames(io.BufferedReader(_Waiting(self._in, closefd=False)))
         async with anyio.create_task_group() as refusing:
             async with self._inbox, self._refusals:
-                while frame := await anyio.to_thread.run_sync(frames.next, abandon_on_cancel=True):
+                while frame := await self._blocking(frames.next):
                     if frame.refused:
                         refusing.start_soon(_send, self._refusals.clone(), frame.message)
                     else:
@@ -110,12 +120,24 @@ class _Pipes:
             async for item in self._outbox:
                 frame = _encoded(item.message) + b"\n"
                 try:
-                    await anyio.to_thread.run_sync(_write, self._out, frame, abandon_on_cancel=True)
+                    await self._blocking(functools.partial(_write, self._out, frame))
                 except OSError:  # nobody will hear any more, and stdin is read in a thread that cannot be woken
                     await _end(self._closing)
                 self._written(frame)
                 self._taken.set()
                 self._taken = anyio.Event()
+
+    async def _blocking(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+
+
+class _Waiting(io.FileIO):
+    """What comes in, waited for even where the pipe does not wait: a wrapper that shares it may have set that."""
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:  # as FileIO's, which answers None where nothing is there yet
+        while (number := super().readinto(buffer)) is None:
+            _wait(self.fileno(), selectors.EVENT_READ)
+        return number
 
 
 def _encoded(message: JSONRPCMessage) -> bytes:
@@ -129,7 +151,16 @@ def _encoded(message: JSONRPCMessage) -> bytes:
 def _write(wire: int, frame: bytes) -> None:
     rest = memoryview(frame)
     while rest:
-        rest = rest[os.write(wire, rest) :]
+        try:
+            rest = rest[os.write(wire, rest) :]
+        except BlockingIOError:  # as above
+            _wait(wire, selectors.EVENT_WRITE)
+
+
+def _wait(wire: int, event: int) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(wire, event)
+        selector.select()
 
 
 async def _send(stream: MemoryObjectSendStream[SessionMessage], message: JSONRPCMessage) -> None:
