@@ -101,8 +101,8 @@ def limits() -> str:
     told = (
         f"A full server answers 503 with `Retry-After`. It takes {it.connections:,} connections, {it.calls} calls at "
         f"once, {it.calls_each} of them of one client, {it.streams} streams, {it.sessions} sessions, "
-        f"{it.body / 1e6:.0f} MB and {it.body_parts:,} members in one body, "
-        f"{it.bodies // it.body} times that in all. Headers get {it.head:g} s, "
+        f"{it.body / 1e6:.0f} MB in one body ({it.body_parts:,} members at most) "
+        f"and {it.bodies // it.body} times that in all. Headers get {it.head:g} s, "
         f"a body {it.body_pause:g} s without progress and {it.body_whole:g} s in all, a client that reads nothing "
         f"{it.stalled:g} s."
     )
