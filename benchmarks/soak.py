@@ -162,18 +162,19 @@ async def watched(row: Row, process: Process, wire: Wire, *, pings: bool = True)
     """Take sizes before and after, once things have settled, and ping all the while."""
 
     async def ping() -> None:
-        while pings:
+        while pings and not ended.is_set():
             row.pings.append(await wire.ping())
             await asyncio.sleep(0.05)
 
     for tool, arguments in (("generate_video", {**T2V, "prompt": row.phase}), ("list_tasks", {}), ("list_models", {})):
         await wire.call(tool, arguments)  # whatever is loaded at first use is there before sizes are taken
     row.before = process.size()
+    ended = asyncio.Event()
     pinging = asyncio.create_task(ping())
     try:
         yield
     finally:
-        pinging.cancel()
+        ended.set()  # a cancel could be lost in `wait_for`, which in Python 3.11 prefers an answer that came with it
         with contextlib.suppress(asyncio.CancelledError, ConnectionError, TimeoutError, httpx.HTTPError):
             await pinging
         await asyncio.sleep(SETTLING)

@@ -154,9 +154,7 @@ class Stdio(Wire):
                     if heard:
                         heard(said["params"]["message"])
                 elif "id" in said and "method" not in said:
-                    answer = self._open.pop(said["id"])[0]
-                    if not answer.cancelled():  # else who asked has left, as the pings do at the end of a phase
-                        answer.set_result(said)
+                    self._open.pop(said["id"])[0].set_result(said)
             except (ValueError, KeyError, asyncio.InvalidStateError):
                 self.strange.append(line[:300])
         for answer, _ in self._open.values():
