@@ -5,13 +5,10 @@ from __future__ import annotations
 import signal
 import time
 
-import anyio
 import pytest
-from mcp import Client
-from mcp.client.sse import sse_client
 
 from tests.fakes import T2V
-from tests.processes import ended, hello, listening, speak, start
+from tests.processes import ended, hello, listening, speak, start, waited_for
 from tests.test_hostile_clients import GENERATE
 
 pytestmark = pytest.mark.anyio
@@ -46,24 +43,8 @@ def test_over_stdio(end: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGINT"])
 async def test_over_the_network(transport: str, end: str, capsys: pytest.CaptureFixture[str]) -> None:
     async with listening("serve", "--sandbox", "--speed", "1", "--transport", transport, "--port", "0") as serving:
-        told = anyio.Event()
-
-        async def listen(*_: object) -> None:
-            told.set()
-
-        async def hang() -> None:
-            server = sse_client(serving.url) if transport == "sse" else serving.url
-            try:
-                async with Client(server, mode="legacy") as client:
-                    await client.call_tool("generate_video", T2V, progress_callback=listen)
-            except Exception:  # noqa: BLE001, S110 - however the client words it, its server is gone
-                pass
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(hang)
-            await told.wait()
+        async with waited_for(serving, transport, T2V):
             began = time.monotonic()
             serving.process.send_signal(signal.Signals[end])
             assert await serving.process.wait() == 0
             tell(capsys, f"{transport}, {end}", time.monotonic() - began)
-            group.cancel_scope.cancel()

@@ -87,6 +87,30 @@ async def connected(
             yield client
 
 
+@asynccontextmanager
+async def waited_for(serving: Serving, transport: str, arguments: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Somebody waits for a generation of a server on the network, and has been told of it."""
+    server = sse_client(serving.url) if transport == "sse" else serving.url
+    told = anyio.Event()
+
+    async def listen(*_: object) -> None:
+        told.set()
+
+    async def hang() -> None:
+        try:
+            async with Client(server, mode="legacy") as client:
+                await client.call_tool("generate_video", dict(arguments), progress_callback=listen)
+        except Exception:  # noqa: BLE001, S110 - however the client words it, its server is gone
+            pass
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(hang)
+        with anyio.fail_after(60):
+            await told.wait()
+        yield
+        group.cancel_scope.cancel()
+
+
 def speak(process: subprocess.Popen[bytes], *messages: dict[str, Any]) -> None:
     """Send JSON-RPC messages, a line each."""
     assert process.stdin

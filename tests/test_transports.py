@@ -20,7 +20,19 @@ from mcp.client.sse import sse_client
 from aivideo_mcp.tools import TOOLS
 from tests.fakes import KEY, T2V
 from tests.pictures import JPEG, PNG, WEBP, data_uri, png_of_size
-from tests.processes import COMMAND, connected, ended, environment, greeted, heard, hello, listening, speak, start
+from tests.processes import (
+    COMMAND,
+    connected,
+    ended,
+    environment,
+    greeted,
+    heard,
+    hello,
+    listening,
+    speak,
+    start,
+    waited_for,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -169,27 +181,10 @@ def test_stdio_ends_in_order_with_a_clean_stderr(end: str, busy: bool) -> None:
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 async def test_network_transports_end_in_order_even_with_a_call_open(transport: str, end: signal.Signals) -> None:
     async with listening("serve", "--sandbox", "--speed", "1", "--transport", transport, "--port", "0") as serving:
-        server = sse_client(serving.url) if transport == "sse" else serving.url
-        told = anyio.Event()
-
-        async def listen(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's
-            told.set()
-
-        async def hang() -> None:
-            try:
-                async with Client(server, mode="legacy") as client:
-                    await client.call_tool("generate_video", T2V, progress_callback=listen)
-            except Exception:  # noqa: BLE001, S110 - however the client words it, its server is gone
-                pass
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(hang)
-            with anyio.fail_after(60):
-                await told.wait()
+        async with waited_for(serving, transport, T2V):
             serving.process.send_signal(end)
             with anyio.fail_after(60):
                 assert await serving.process.wait() == 0
-            group.cancel_scope.cancel()
         assert "Traceback" not in serving.stderr()
         assert "ERROR" not in serving.stderr()
 

@@ -30,8 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if asking and None in (arguments.action, arguments.task_id):
         raise ConfigurationError("--action and --taskId belong together. Example: --action getTask --taskId ck12ab")
-    settings = process_settings()
-    note_variables(process_survey())
+    settings = _settings()
     tool = "generate_video" if making else ACTIONS[arguments.action]
     given = {"taskId": arguments.task_id}
     if making:
@@ -39,6 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
 
         given = {name: getattr(arguments, name) for name in ("model", "payload", *TERMS)}
     return 0 if anyio.run(_call, tool, given, settings) else 1
+
+
+def _settings() -> Settings:
+    """The process's settings, once what looks like a mistake in them is told."""
+    settings = process_settings()
+    note_variables(process_survey())
+    return settings
 
 
 async def _call(name: str, given: dict[str, Any], settings: Settings) -> bool:
@@ -71,8 +77,7 @@ def forget(arguments: argparse.Namespace) -> int:
     """Delete this account's records from the ledger."""
     from aivideo_mcp.ledger import Ledger  # noqa: PLC0415 - only where it is asked for
 
-    settings = process_settings()
-    note_variables(process_survey())
+    settings = _settings()
     if settings.api_key is None:
         raise ConfigurationError(
             "forget deletes the records of one key's account, and AIVIDEO_API_KEY is not set. Set it, and "
